@@ -1,0 +1,73 @@
+/** Shapes shared by several levels. Types only: nothing here runs. */
+
+/** How a tensor's numbers are stored, by GGML's names. */
+export type DType =
+  | "f32"
+  | "f16"
+  | "bf16"
+  | "q4_0"
+  | "q4_1"
+  | "q5_0"
+  | "q5_1"
+  | "q8_0"
+  | "q2_k"
+  | "q3_k"
+  | "q4_k"
+  | "q5_k"
+  | "q6_k"
+  | "iq4_nl"
+  | "iq4_xs";
+
+/** Bytes with a name and a size that can be read by range: a file, a Blob, a URL, an array. */
+export interface Source {
+  /** For messages: the path, URL or a description. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Exactly `length` bytes from `offset`, in an array whose buffer belongs to the caller (it may be transferred). */
+  read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+/** One tensor as it lies in a file. No data is held. */
+export interface TensorInfo {
+  /** Canonical (BlinkDL's) name, such as `blocks.0.att.key.weight`. */
+  readonly name: string;
+  /** The name in the file, for messages. */
+  readonly fileName: string;
+  readonly dtype: DType;
+  /**
+   * Sizes, slowest first, without leading ones: `[C]` for a vector, `[rows, cols]` for a matrix. A matrix counts as
+   * (outputs, inputs): the kernels want rows = outputs.
+   */
+  readonly shape: readonly number[];
+  /** True when the file holds the matrix as (inputs, outputs), so that it must be turned while packing. */
+  readonly transposed: boolean;
+  readonly source: Source;
+  /** Where the data starts in `source`, and how many bytes it takes. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** A vocabulary as a file gives it: `tokens[id]` is the token's bytes. */
+export interface Vocabulary {
+  readonly kind: "world" | "bytes";
+  readonly tokens: readonly Uint8Array[];
+  /** The token that starts a text, if the file names one. */
+  readonly bos?: number;
+  /** Tokens that end a text. */
+  readonly eos: readonly number[];
+}
+
+/** An opened weights file: what it holds, by canonical name. */
+export interface TensorFile {
+  readonly name: string;
+  readonly container: "gguf" | "safetensors" | "pth" | "ggmf";
+  /** The architecture when the container says it (`rwkv7`), else found from tensor names. */
+  readonly architecture?: string;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly vocabulary?: Vocabulary;
+  /** Epsilons and other facts a container may state, by canonical key. */
+  readonly facts: ReadonlyMap<string, number | string>;
+  close(): Promise<void>;
+}
