@@ -66,6 +66,8 @@ export interface TensorFile {
   /** The architecture when the container says it (`rwkv7`), else found from tensor names. */
   readonly architecture?: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Names of tensors in the file that mean nothing here: they are left out, and worth a warning. */
+  readonly unknown: readonly string[];
   readonly vocabulary?: Vocabulary;
   /** Epsilons and other facts a container may state, by canonical key. */
   readonly facts: ReadonlyMap<string, number | string>;
