@@ -1,0 +1,80 @@
+// The conformance tests once more, in every other runtime: the same files, run against the built package, as Node
+// modules in Deno, Bun and other versions of Node, and in pages of Chromium, with and without shared memory.
+import { readdirSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build } from "esbuild";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { judge, tally } from "../../scripts/test/judge.ts";
+import { findChromium, launch, runInPage, serve } from "./browser.ts";
+import { programs, type Runtime } from "./runtimes.ts";
+
+/** Seconds for one file in one runtime; generous, it only ends what hangs. */
+const LIMIT = 120;
+const folder = "test/conformance";
+const files = readdirSync(folder).filter((name) => name.endsWith(".test.ts"));
+
+/** Bundles the conformance tests for a kind of runtime, with `package` in the place of `rwkv-wasm`. */
+async function bundle(outdir: string, entry: string): Promise<void> {
+  await build({
+    entryPoints: files.map((name) => `${folder}/${name}`),
+    outdir,
+    bundle: true,
+    platform: "browser",
+    format: "esm",
+    target: "es2022",
+    sourcemap: true,
+    logLevel: "warning",
+    plugins: [
+      {
+        name: "rwkv-wasm",
+        setup: ({ onResolve }) => onResolve({ filter: /^rwkv-wasm$/ }, () => ({ path: entry, external: true })),
+      },
+    ],
+  });
+}
+
+/** Runs all files in one runtime; fails with everything printed by those that did not pass. */
+async function conform(runtime: Runtime, outdir: string): Promise<void> {
+  for (const file of files) {
+    const finished = await runtime.run(`${outdir}/${basename(file, ".ts")}.js`, LIMIT);
+    const verdict = judge(finished);
+    const { failed, reason = "see above" } = verdict;
+    if (failed > 0) assert.unreachable(`${finished.output}\n${file} in ${runtime.name}: ${tally(verdict)} (${reason})`);
+    console.log(`${runtime.name}: ${file} ${tally(verdict)}`);
+  }
+}
+
+test("there are conformance tests", () => {
+  assert.ok(files.length > 0);
+});
+
+const installed = "build/everywhere/installed";
+await bundle(installed, pathToFileURL(resolve("dist/index.js")).href);
+for (const runtime of programs()) test(runtime.name, () => conform(runtime, installed));
+
+const path = findChromium();
+if (path || process.env.CI) {
+  const page = "build/everywhere/page";
+  await bundle(page, "/dist/web.js");
+  const browser = path ? await launch(path) : undefined;
+  test.after(() => browser?.close());
+  for (const isolated of [true, false]) {
+    const name = `Chromium, ${isolated ? "cross-origin isolated" : "not isolated"}`;
+    test(name, async () => {
+      if (!browser) throw new Error("Chromium is not installed: apt-get install chromium");
+      const site = await serve(isolated);
+      try {
+        await conform({ name, run: (file, limit) => runInPage(browser, site, file, limit) }, page);
+      } finally {
+        await site.close();
+      }
+    });
+  }
+} else {
+  console.log("Skipped: Chromium, which is not installed (apt-get install chromium).");
+  test.skip("Chromium");
+}
+
+test.run();
