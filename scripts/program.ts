@@ -57,5 +57,5 @@ export function run(command: string, args: string[], limit = 3600): Promise<Fini
 
 /** Runs a JavaScript file with the Node this program runs in. */
 export function node(file: string, args: string[] = [], limit?: number): Promise<Finished> {
-  return run(process.execPath, ["--enable-source-maps", file, ...args], limit);
+  return run(process.execPath, [file, ...args], limit);
 }

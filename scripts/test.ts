@@ -69,7 +69,8 @@ async function runAll(files: string[]): Promise<void> {
   const queue = files.values();
   const lane = async () => {
     for (const file of queue) {
-      const finished = await node(file.replace(/^test/, "build/test").replace(/\.ts$/, ".js"), [], LIMIT);
+      const compiled = file.replace(/^test/, "build/test").replace(/\.ts$/, ".js");
+      const finished = await run(process.execPath, ["--enable-source-maps", compiled], LIMIT);
       report(file, finished, judge(finished));
     }
   };

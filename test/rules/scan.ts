@@ -22,8 +22,8 @@ export interface Scanned {
 export function list(folder: string, ending: string): string[] {
   const names = readdirSync(folder, { recursive: true, encoding: "utf8" });
   return names
+    .filter((name) => name.endsWith(ending) && !name.includes("node_modules"))
     .map((name) => join(folder, name).replaceAll("\\", "/"))
-    .filter((path) => path.endsWith(ending) && !path.includes("node_modules/"))
     .sort();
 }
 
