@@ -23,13 +23,13 @@ test("counts what passed, failed and was skipped, over all suites of a file", as
 });
 
 test("a file without test.run() fails", async () => {
-  const { failed, reason } = await verdict("forgotten", 'test("a", () => {});');
+  const { failed, reason = "" } = await verdict("forgotten", 'test("a", () => {});');
   assert.is(failed, 1);
   assert.match(reason, "test.run()");
 });
 
 test("a file without tests fails", async () => {
-  const { failed, reason } = await verdict("empty", "test.run();");
+  const { failed, reason = "" } = await verdict("empty", "test.run();");
   assert.is(failed, 1);
   assert.match(reason, "ran no test");
 });
@@ -45,7 +45,7 @@ test("a file whose setup throws fails, though uvu ends it with code 0", async ()
 });
 
 test("a file that throws at its top fails", async () => {
-  const { failed, reason } = await verdict("throws", 'test("a", () => {}); test.run(); throw new Error("no");');
+  const { failed, reason = "" } = await verdict("throws", 'test("a", () => {}); test.run(); throw new Error("no");');
   assert.is(failed, 1);
   assert.match(reason, "no summary");
 });
@@ -56,7 +56,7 @@ test("a file that exits early fails", async () => {
 
 test("a file that passes its tests but ends badly fails", async () => {
   const program = 'test("a", () => {}); test.run(); process.on("exit", () => { process.exitCode = 3; });';
-  const { passed, failed, reason } = await verdict("bad-end", program);
+  const { passed, failed, reason = "" } = await verdict("bad-end", program);
   assert.equal({ passed, failed }, { passed: 1, failed: 1 });
   assert.match(reason, "exit code 3");
 });
@@ -68,7 +68,7 @@ test("a file that hangs is ended and fails, with the children it started", async
     // Holds this program's output open: if it were not ended too, the run would never count as over.
     spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "inherit" });
     setInterval(() => {}, 1000);`;
-  const { failed, reason } = await verdict("hangs", program, 2);
+  const { failed, reason = "" } = await verdict("hangs", program, 2);
   assert.is(failed, 1);
   assert.match(reason, "did not end");
 });
