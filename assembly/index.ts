@@ -1,0 +1,29 @@
+// What WebAssembly exports. Addresses are bytes in the one memory, `env.memory`, which the host lays out; nothing is allocated
+// here. Kernels are exported one by one for their tests and benchmarks; the engine uses run, lead, follow, poison, the packing
+// functions and the sampler.
+
+import { ABI, NUMERICS } from "./ops";
+
+export function abi(): i32 {
+  return ABI;
+}
+export function numerics(): i32 {
+  return NUMERICS;
+}
+/** Which build this is: bit 0 threads, bit 1 relaxed SIMD. */
+export function features(): i32 {
+  return (ASC_FEATURE_THREADS ? 1 : 0) | (ASC_FEATURE_RELAXED_SIMD ? 2 : 0);
+}
+
+export { run, lead, follow, poison, matmul } from "./program";
+export { convert, stored_bytes, not_finite } from "./convert";
+export { pack, piece_bytes } from "./pack";
+export { sample, argmax, count, random } from "./sample";
+export { quantize_q8, quantized_bytes } from "./quantize";
+export { to_f32 } from "./embed";
+export { finish } from "./finish";
+export { layer_norm } from "./norm";
+export { norm_mix } from "./mix";
+export { wkv7 } from "./wkv7";
+export { fence } from "./team";
+export { exp4, log4, sigmoid4, tanh4, softplus4 } from "./vectors";

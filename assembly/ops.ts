@@ -1,0 +1,122 @@
+/**
+ * The numbers on which TypeScript and WebAssembly agree: operations, fields of their records, layouts in memory.
+ * Compiled by both, so it holds nothing but untyped constants; there is no second copy to keep in step.
+ */
+
+/** Raised whenever the interface between the two sides changes: exports, records, layouts. */
+export const ABI = 1;
+/** Raised whenever the bits of any result change. Saved states carry it. */
+export const NUMERICS = 1;
+
+// --- A program is a header, then records of 16 u32, ended by OP_END. ---------------------------------------------------
+export const RECORD_BYTES = 64;
+/** Header: addresses of the team and of the batch, and of rank 0's scratch; bytes from one rank's scratch to the next. */
+export const H_TEAM = 0;
+export const H_BATCH = 4;
+export const H_SCRATCH = 8;
+export const H_SCRATCH_STRIDE = 12;
+/** Which operation. */
+export const F_OP = 0;
+/** 1: every rank waits for the others after this record. */
+export const F_FENCE = 4;
+/** Address of the u32 that says how many rows (tokens) there are. */
+export const F_ROWS = 8;
+/** The operation's own fields; `program.ts` names them, one line per operation. */
+export const F_ARGS = 12;
+
+export const OP_END = 0;
+export const OP_EMBED = 1;
+export const OP_NORM_MIX = 2;
+export const OP_MATMUL = 3;
+export const OP_QUANTIZE = 4;
+export const OP_WKV7 = 5;
+export const OP_KEEP = 6;
+export const OP_GATHER_NORM = 7;
+
+/** What `run` answers. */
+export const RUN_DONE = 0;
+export const RUN_ABORTED = 1;
+export const RUN_POISONED = 2;
+
+// --- What a matmul does with its sums before the next record sees them. -----------------------------------------------
+export const FINISH_STORE = 0;
+export const FINISH_ADD = 1;
+export const FINISH_RELU2 = 2;
+export const FINISH_TANH = 3;
+export const FINISH_SIGMOID = 4;
+
+// --- Types of numbers: GGML's own ids. ---------------------------------------------------------------------------------
+export const T_F32 = 0;
+export const T_F16 = 1;
+export const T_Q8_0 = 8;
+export const T_BF16 = 30;
+
+// --- The batch: two counts, then a row per token, then an address per row whose logits are wanted. ---------------------
+/** How many tokens go through the layers. */
+export const BATCH_ROWS = 0;
+/** How many rows of logits are wanted. */
+export const BATCH_HEADS = 4;
+/** First row. Rows of one session are neighbours, in the order of their tokens. */
+export const BATCH_TABLE = 64;
+export const ROW_BYTES = 16;
+/** u32, the token's id. */
+export const ROW_TOKEN = 0;
+/** Address of the state slot that the session's first row here reads. */
+export const ROW_FROM = 4;
+/** Address of the state slot that the session's rows here write. */
+export const ROW_TO = 8;
+/** How many tokens the session has taken in before this one. */
+export const ROW_POSITION = 12;
+
+// --- The team: what the ranks share, each field in a cache line of its own. --------------------------------------------
+export const TEAM_BYTES = 512;
+/** How many ranks have come to the barrier. */
+export const TEAM_ARRIVED = 0;
+/** Goes up by one when a barrier opens. */
+export const TEAM_PHASE = 64;
+/** How many ranks sleep on PHASE. */
+export const TEAM_SLEEPERS = 128;
+/** Set by the host: stop at the next barrier. */
+export const TEAM_ABORT = 192;
+/** Set by whoever finds that a partner died: everybody leaves. */
+export const TEAM_POISON = 256;
+/** Goes up by one when there is a program to run. */
+export const TEAM_EPOCH = 320;
+/** The program of this epoch. */
+export const TEAM_PROGRAM = 324;
+/** The ABORT flag as the barrier's last rank saw it, so that all ranks read the same. */
+export const TEAM_VERDICT = 384;
+/** How many ranks sleep on EPOCH. */
+export const TEAM_IDLE = 448;
+
+// --- Packed weights and quantised activations; see `blocks.ts`. --------------------------------------------------------
+/** Rows of a matrix that are packed, computed and given to a rank as one piece; also the channels of a block. */
+export const PIECE = 32;
+/** Inputs under one scale. */
+export const BLOCK = 32;
+/** Bytes of 8 rows x 32 inputs of q8_0. */
+export const Q8_0_TILE = 288;
+/** Bytes of one block of activations, 32 values of one token. */
+export const Q8_BLOCK = 80;
+/** Bytes that a rank needs for itself, beyond PIECE f32 sums per token. */
+export const SCRATCH_BYTES = 16384;
+
+// --- Sampling; f32 unless said. -----------------------------------------------------------------------------------------
+export const SAMPLER_BYTES = 64;
+/** 0 is greedy. */
+export const SAMPLER_TEMPERATURE = 0;
+export const SAMPLER_TOP_P = 4;
+/** u32, 0 is off. */
+export const SAMPLER_TOP_K = 8;
+/** Divides positive and multiplies negative logits of tokens seen before; 1 is off. */
+export const SAMPLER_REPETITION = 12;
+/** Subtracted from the logits of tokens seen before. */
+export const SAMPLER_PRESENCE = 16;
+/** Subtracted per (decayed) occurrence. */
+export const SAMPLER_FREQUENCY = 20;
+/** What is left of an occurrence after one more token. */
+export const SAMPLER_DECAY = 24;
+/** u64, two words. */
+export const SAMPLER_SEED = 32;
+/** u32, counts the draws. */
+export const SAMPLER_STEP = 40;

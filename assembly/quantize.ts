@@ -1,0 +1,44 @@
+// Activations to 8 bits, per token and block of 32 inputs: see `blocks.ts` for the layout, docs/numerics.md for why.
+
+import { block_stride, Q8_SCALE, row_bytes } from "./blocks";
+import { max4 } from "./lanes";
+import { BLOCK, Q8_BLOCK } from "./ops";
+
+/** dst: one activation block; src: 32 f32. */
+export function quantize_block_q8(dst: usize, src: usize): void {
+  let m = f32x4.max(f32x4.abs(v128.load(src)), f32x4.abs(v128.load(src, 16)));
+  m = f32x4.max(m, f32x4.max(f32x4.abs(v128.load(src, 32)), f32x4.abs(v128.load(src, 48))));
+  m = f32x4.max(m, f32x4.max(f32x4.abs(v128.load(src, 64)), f32x4.abs(v128.load(src, 80))));
+  m = f32x4.max(m, f32x4.max(f32x4.abs(v128.load(src, 96)), f32x4.abs(v128.load(src, 112))));
+  const s = max4(m) / 127;
+  store<f32>(dst, s, Q8_SCALE);
+  if (s == 0) {
+    for (let i = 0; i < 4; i++) v128.store(dst + i * 16, i32x4.splat(0));
+    return;
+  }
+  const d = f32x4.splat(s);
+  const end = src + BLOCK * 4;
+  do {
+    const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(src), d)));
+    const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(src, 16), d)));
+    v128.store(dst, i16x8.narrow_i32x4_s(a, b));
+    src += 32;
+    dst += 16;
+  } while (src < end);
+}
+
+/**
+ * dst: quantised activations of n tokens; src: n rows of `stride` bytes, whole blocks of f32; the blocks from `first` up to `last`.
+ */
+export function quantize_q8(dst: usize, src: usize, stride: usize, first: i32, last: i32, n: i32): void {
+  for (let b = first; b < last; b++) {
+    const to = dst + <usize>b * block_stride(n);
+    const from = src + <usize>b * (BLOCK * 4);
+    for (let t = 0; t < n; t++) quantize_block_q8(to + <usize>t * Q8_BLOCK, from + <usize>t * stride);
+  }
+}
+
+/** Bytes that `quantize_q8` fills for n tokens of so many channels. */
+export function quantized_bytes(channels: i32, n: i32): usize {
+  return (row_bytes(channels) / (BLOCK * 4)) * block_stride(n);
+}

@@ -1,0 +1,193 @@
+// From logits to a token. In this order: penalties; top-k and top-p over the untempered probabilities; temperature; the draw.
+// Everything is f32 in a fixed order (running totals f64), so a seed gives the same tokens everywhere.
+
+import { max4 } from "./lanes";
+import { exp } from "./math";
+import {
+  SAMPLER_DECAY,
+  SAMPLER_FREQUENCY,
+  SAMPLER_PRESENCE,
+  SAMPLER_REPETITION,
+  SAMPLER_SEED,
+  SAMPLER_STEP,
+  SAMPLER_TEMPERATURE,
+  SAMPLER_TOP_K,
+  SAMPLER_TOP_P,
+} from "./ops";
+
+/** A number in [0, 1) with 53 bits: SplitMix64 (Steele, Lea, Flood 2014) at position `step` of the seed's sequence. */
+export function random(seed: u64, step: u32): f64 {
+  let z = seed + (<u64>step + 1) * 0x9e3779b97f4a7c15;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  z ^= z >> 31;
+  return <f64>(z >> 11) * (1.0 / 9007199254740992.0);
+}
+
+// @ts-ignore: decorator
+@inline
+function exp1(x: f32): f32 {
+  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
+}
+
+/**
+ * logits: `vocab` f32, left as they are; params: SAMPLER_* fields; counts: `vocab` f32, how often (decayed) a token came, or 0
+ * for none; work: 12 x vocab bytes, its rows whole vectors. Answers a token, or -1 when the logits are not numbers.
+ */
+export function sample(logits: usize, vocab: i32, params: usize, counts: usize, work: usize): i32 {
+  const scores = work;
+  const bytes = <usize>vocab * 4;
+  memory.copy(scores, logits, bytes);
+  if (counts) penalize(scores, vocab, params, counts);
+  const best = argmax(scores, vocab);
+  if (best < 0) return -1;
+  const temperature = load<f32>(params, SAMPLER_TEMPERATURE);
+  if (temperature == 0) return best;
+
+  const top = load<f32>(scores + (<usize>best << 2));
+  const weights = scores + ((bytes + 15) & ~15);
+  const u = random(load<u64>(params, SAMPLER_SEED), load<u32>(params, SAMPLER_STEP));
+  const top_k = load<u32>(params, SAMPLER_TOP_K);
+  const top_p = load<f32>(params, SAMPLER_TOP_P);
+  if (top_p >= 1 && (top_k == 0 || top_k >= <u32>vocab)) {
+    const total = exps(weights, scores, vocab, top, 1 / temperature);
+    return draw(weights, 0, vocab, u * total);
+  }
+
+  // Only the likeliest tokens can be kept, so only tokens above a threshold are sorted; it is lowered until it is low enough.
+  const total = exps(weights, scores, vocab, top, 1);
+  const ids = weights + ((bytes + 15) & ~15);
+  const most = top_k == 0 ? vocab : min<i32>(top_k, vocab);
+  const mass = top_p >= 1 ? Infinity : <f64>top_p * total;
+  let count = 0;
+  for (let threshold: f32 = 1.0 / 1024.0; ; threshold = threshold < 1e-30 ? -1 : threshold * threshold) {
+    count = 0;
+    let sum: f64 = 0;
+    for (let i = 0; i < vocab; i++) {
+      const p = load<f32>(weights + (<usize>i << 2));
+      if (p > threshold) {
+        store<i32>(ids + (<usize>count << 2), i);
+        count++;
+        sum += p;
+      }
+    }
+    if (count >= most || sum >= mass || threshold < 0) break;
+  }
+  for (let i = (count >> 1) - 1; i >= 0; i--) sift(ids, scores, i, count);
+
+  // Take from the heap: the token goes to the end of the array, which therefore fills from the back, likeliest last.
+  let kept = 0;
+  let sum: f64 = 0;
+  while (kept < most && kept < count) {
+    const id = load<i32>(ids);
+    const end = ids + (<usize>(count - 1 - kept) << 2);
+    store<i32>(ids, load<i32>(end));
+    store<i32>(end, id);
+    kept++;
+    sift(ids, scores, 0, count - kept);
+    sum += load<f32>(weights + (<usize>id << 2));
+    if (sum >= mass) break;
+  }
+  let tempered: f64 = 0;
+  const scale: f32 = 1 / temperature;
+  for (let i = 0; i < kept; i++) {
+    const id = load<i32>(ids + (<usize>(count - 1 - i) << 2));
+    const w = exp1((load<f32>(scores + (<usize>id << 2)) - top) * scale);
+    store<f32>(weights + (<usize>i << 2), w);
+    tempered += w;
+  }
+  const chosen = draw(weights, 0, kept, u * tempered);
+  return load<i32>(ids + (<usize>(count - 1 - chosen) << 2));
+}
+
+/** Lowest index of the largest; -1 when there is a NaN or an infinity on top. */
+export function argmax(scores: usize, vocab: i32): i32 {
+  let m = f32x4.splat(-Infinity);
+  let i = 0;
+  for (; i + 4 <= vocab; i += 4) m = f32x4.max(m, v128.load(scores + (<usize>i << 2)));
+  let top = max4(m);
+  for (; i < vocab; i++) top = max<f32>(top, load<f32>(scores + (<usize>i << 2)));
+  if (!(abs<f32>(top) < Infinity)) return -1;
+  for (i = 0; i < vocab; i++) if (load<f32>(scores + (<usize>i << 2)) == top) return i;
+  return -1;
+}
+
+/** weights[i] = e^((scores[i] - top) * scale); answers their sum, ascending. */
+function exps(weights: usize, scores: usize, vocab: i32, top: f32, scale: f32): f64 {
+  const t = f32x4.splat(top);
+  const s = f32x4.splat(scale);
+  // The last vector may reach past the end: both arrays are padded to whole vectors.
+  for (let i: usize = 0; i < <usize>vocab * 4; i += 16) {
+    v128.store(weights + i, exp(f32x4.mul(f32x4.sub(v128.load(scores + i), t), s)));
+  }
+  let sum: f64 = 0;
+  for (let i: usize = 0; i < <usize>vocab * 4; i += 4) sum += load<f32>(weights + i);
+  return sum;
+}
+
+/** First index at which the running total passes `target`. */
+function draw(weights: usize, first: i32, count: i32, target: f64): i32 {
+  let sum: f64 = 0;
+  let last = first;
+  for (let i = first; i < count; i++) {
+    const w = load<f32>(weights + (<usize>i << 2));
+    if (w == 0) continue;
+    sum += w;
+    last = i;
+    if (sum > target) break;
+  }
+  return last;
+}
+
+/** Does a come before b: a higher score, or the same and a lower id? */
+// @ts-ignore: decorator
+@inline
+function before(scores: usize, a: i32, b: i32): bool {
+  const x = load<f32>(scores + (<usize>a << 2));
+  const y = load<f32>(scores + (<usize>b << 2));
+  return x > y || (x == y && a < b);
+}
+
+function sift(ids: usize, scores: usize, at: i32, count: i32): void {
+  const id = load<i32>(ids + (<usize>at << 2));
+  for (;;) {
+    let child = at * 2 + 1;
+    if (child >= count) break;
+    let c = load<i32>(ids + (<usize>child << 2));
+    if (child + 1 < count) {
+      const other = load<i32>(ids + (<usize>(child + 1) << 2));
+      if (before(scores, other, c)) {
+        c = other;
+        child++;
+      }
+    }
+    if (!before(scores, c, id)) break;
+    store<i32>(ids + (<usize>at << 2), c);
+    at = child;
+  }
+  store<i32>(ids + (<usize>at << 2), id);
+}
+
+function penalize(scores: usize, vocab: i32, params: usize, counts: usize): void {
+  const repetition = load<f32>(params, SAMPLER_REPETITION);
+  const presence = load<f32>(params, SAMPLER_PRESENCE);
+  const frequency = load<f32>(params, SAMPLER_FREQUENCY);
+  for (let i: usize = 0; i < <usize>vocab * 4; i += 4) {
+    const n = load<f32>(counts + i);
+    if (n == 0) continue;
+    let s = load<f32>(scores + i);
+    s = s > 0 ? s / repetition : s * repetition;
+    store<f32>(scores + i, s - presence - n * frequency);
+  }
+}
+
+/** Records that a token came: all counts fade, its own goes up by one. */
+export function count(counts: usize, vocab: i32, params: usize, token: i32): void {
+  const decay = load<f32>(params, SAMPLER_DECAY);
+  if (decay != 1) {
+    const d = f32x4.splat(decay);
+    for (let i: usize = 0; i < <usize>vocab * 4; i += 16) v128.store(counts + i, f32x4.mul(v128.load(counts + i), d));
+  }
+  const at = counts + (<usize>token << 2);
+  store<f32>(at, load<f32>(at) + 1);
+}

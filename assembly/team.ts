@@ -1,0 +1,88 @@
+// A team of ranks, each in a worker of its own, goes through one program together. What they share is TEAM_* in `ops.ts`.
+// Waiting: spin for some tens of microseconds, which is what a balanced program needs; then sleep, because a partner that lost
+// its core will not come back sooner for our spinning. Nobody sleeps without looking: sleeps are timed, and after each the
+// poison flag is read, so a dead partner ends the program instead of hanging it.
+
+import {
+  RUN_ABORTED,
+  RUN_DONE,
+  RUN_POISONED,
+  TEAM_ABORT,
+  TEAM_ARRIVED,
+  TEAM_EPOCH,
+  TEAM_IDLE,
+  TEAM_PHASE,
+  TEAM_POISON,
+  TEAM_PROGRAM,
+  TEAM_SLEEPERS,
+  TEAM_VERDICT,
+} from "./ops";
+
+const SPINS: i32 = 20000;
+/** One sleep at the barrier, and how many of them without any progress mean that a partner is gone. */
+const NAP: i64 = 500_000_000;
+const NAPS: i32 = 60;
+
+/** Waits until all ranks have come; answers RUN_DONE, or what stops the program. All ranks get the same answer to an abort. */
+export function fence(team: usize, ranks: i32): i32 {
+  if (!ASC_FEATURE_THREADS) return RUN_DONE;
+  if (ranks == 1) return atomic.load<i32>(team, TEAM_ABORT) ? RUN_ABORTED : RUN_DONE;
+  const phase = atomic.load<i32>(team, TEAM_PHASE);
+  if (atomic.add<i32>(team, 1, TEAM_ARRIVED) == ranks - 1) {
+    atomic.store<i32>(team, 0, TEAM_ARRIVED);
+    store<i32>(team, atomic.load<i32>(team, TEAM_ABORT), TEAM_VERDICT);
+    atomic.store<i32>(team, phase + 1, TEAM_PHASE);
+    if (atomic.load<i32>(team, TEAM_SLEEPERS)) atomic.notify(team + TEAM_PHASE, -1);
+  } else {
+    let spins = SPINS;
+    while (atomic.load<i32>(team, TEAM_PHASE) == phase) {
+      if (--spins > 0) continue;
+      if (!doze(team, phase)) return RUN_POISONED;
+    }
+  }
+  if (atomic.load<i32>(team, TEAM_POISON)) return RUN_POISONED;
+  return load<i32>(team, TEAM_VERDICT) ? RUN_ABORTED : RUN_DONE;
+}
+
+/** Sleeps until the barrier opens; false when it never will. */
+function doze(team: usize, phase: i32): bool {
+  for (let nap = 0; nap < NAPS; nap++) {
+    if (atomic.load<i32>(team, TEAM_POISON)) return false;
+    atomic.add<i32>(team, 1, TEAM_SLEEPERS);
+    atomic.wait<i32>(team + TEAM_PHASE, phase, NAP);
+    atomic.sub<i32>(team, 1, TEAM_SLEEPERS);
+    if (atomic.load<i32>(team, TEAM_PHASE) != phase) return true;
+  }
+  poison(team);
+  return false;
+}
+
+/** Sends everybody home: those at the barrier, those waiting for a program. */
+export function poison(team: usize): void {
+  if (!ASC_FEATURE_THREADS) return;
+  atomic.store<i32>(team, 1, TEAM_POISON);
+  atomic.notify(team + TEAM_PHASE, -1);
+  atomic.notify(team + TEAM_EPOCH, -1);
+}
+
+/** Rank 0: calls the others to a program. */
+export function call(team: usize, program: usize): void {
+  if (!ASC_FEATURE_THREADS) return;
+  store<u32>(team, program, TEAM_PROGRAM);
+  atomic.add<i32>(team, 1, TEAM_EPOCH);
+  if (atomic.load<i32>(team, TEAM_IDLE)) atomic.notify(team + TEAM_EPOCH, -1);
+}
+
+/** The other ranks: waits for a program newer than `epoch`; false when there will be none. */
+export function await_call(team: usize, epoch: i32): bool {
+  if (!ASC_FEATURE_THREADS) return false;
+  let spins = SPINS;
+  while (atomic.load<i32>(team, TEAM_EPOCH) == epoch) {
+    if (--spins > 0) continue;
+    if (atomic.load<i32>(team, TEAM_POISON)) return false;
+    atomic.add<i32>(team, 1, TEAM_IDLE);
+    atomic.wait<i32>(team + TEAM_EPOCH, epoch, -1);
+    atomic.sub<i32>(team, 1, TEAM_IDLE);
+  }
+  return atomic.load<i32>(team, TEAM_POISON) == 0;
+}

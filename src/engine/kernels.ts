@@ -1,0 +1,117 @@
+/**
+ * The boundary between TypeScript and WebAssembly: the one typed list of what the module exports, and the one place that
+ * instantiates it. Addresses and sizes are bytes in the memory given, unsigned; `assembly/` says what each function does.
+ */
+
+import { instantiateSync } from "@assemblyscript/loader";
+import { ABI, NUMERICS } from "../../assembly/ops.ts";
+import { RwkvError } from "../errors.ts";
+
+/** The builds of one source: with or without threads (shared memory), with or without relaxed SIMD. All give the same bits. */
+export type Build = "plain" | "relaxed" | "plain-threads" | "relaxed-threads";
+
+export interface Kernels {
+  abi(): number;
+  numerics(): number;
+  /** Bit 0: threads; bit 1: relaxed SIMD. */
+  features(): number;
+
+  // The engine
+  run(program: number, rank: number, ranks: number): number;
+  lead(program: number, ranks: number): number;
+  follow(team: number, rank: number, ranks: number): void;
+  poison(team: number): void;
+  fence(team: number, ranks: number): number;
+
+  // Loading
+  convert(
+    dst: number,
+    dstType: number,
+    src: number,
+    srcType: number,
+    rows: number,
+    columns: number,
+    scratch: number,
+  ): void;
+  stored_bytes(type: number, columns: number): number;
+  not_finite(src: number, type: number, count: number): number;
+  pack(dst: number, src: number, type: number, rows: number, columns: number): void;
+  piece_bytes(type: number, columns: number): number;
+  to_f32(dst: number, src: number, type: number, count: number): void;
+
+  // Sampling
+  sample(logits: number, vocab: number, params: number, counts: number, work: number): number;
+  argmax(scores: number, vocab: number): number;
+  count(counts: number, vocab: number, params: number, token: number): void;
+  random(seed: bigint, step: number): number;
+
+  // One by one, for tests and benchmarks
+  matmul(
+    type: number,
+    out: number,
+    weights: number,
+    input: number,
+    stride: number,
+    inputs: number,
+    n: number,
+    scratch: number,
+  ): void;
+  quantize_q8(dst: number, src: number, stride: number, first: number, last: number, n: number): void;
+  quantized_bytes(channels: number, n: number): number;
+  finish(dst: number, stride: number, sums: number, count: number, n: number, how: number): void;
+  layer_norm(dst: number, x: number, weight: number, bias: number, count: number, eps: number): void;
+  norm_mix(
+    table: number,
+    n: number,
+    x: number,
+    channels: number,
+    weight: number,
+    bias: number,
+    eps: number,
+    state: number,
+    mu: number,
+    mixes: number,
+    dst: number,
+    dstStride: number,
+    q8: number,
+    q8Stride: number,
+    q8Mask: number,
+    first: number,
+    last: number,
+  ): void;
+  wkv7(
+    table: number,
+    n: number,
+    acts: number,
+    actStride: number,
+    params: number,
+    channels: number,
+    headSize: number,
+    eps: number,
+    state: number,
+    firstValues: number,
+    isLayer0: number,
+    out: number,
+    first: number,
+    last: number,
+    scratch: number,
+  ): void;
+  exp4(dst: number, src: number, count: number): void;
+  log4(dst: number, src: number, count: number): void;
+  sigmoid4(dst: number, src: number, count: number): void;
+  tanh4(dst: number, src: number, count: number): void;
+  softplus4(dst: number, src: number, count: number): void;
+}
+
+/** Makes an instance over `memory` and checks that it is of this version. Throws `RwkvError` "engine". */
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
+  const { exports } = instantiateSync<Record<keyof Kernels, unknown>>(module, { env: { memory } });
+  const kernels = exports as unknown as Kernels;
+  if (typeof kernels.abi !== "function" || kernels.abi() !== ABI || kernels.numerics() !== NUMERICS) {
+    throw new RwkvError(
+      "engine",
+      `The WebAssembly module is of another version: this one needs ABI ${ABI} and numerics ${NUMERICS}. Install both from one release.`,
+    );
+  }
+  return kernels;
+}
