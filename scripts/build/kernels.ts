@@ -1,5 +1,5 @@
 // assembly/ → dist/kernels/*.wasm: one module per target of asconfig.json, compiled anew only when its sources changed.
-import { readFileSync } from "node:fs";
+import { readFileSync, utimesSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { newest } from "../newest.mjs";
 import { node } from "../program.ts";
@@ -15,12 +15,20 @@ export async function buildKernels(): Promise<string[]> {
   const stale = Object.keys(targets).filter((name) => newest([targets[name].outFile]) < sources);
   const queue = stale.values();
   const lane = async () => {
-    for (const name of queue) {
-      const { code, output } = await node("node_modules/assemblyscript/bin/asc.js", ["--target", name]);
-      if (code !== 0) throw new Error(`asc --target ${name} failed:\n${output}`);
-      if (output) process.stderr.write(output);
-    }
+    for (const name of queue) await compile(name, targets[name].outFile);
   };
   await Promise.all(Array.from({ length: availableParallelism() }, lane));
   return stale;
+}
+
+async function compile(target: string, outFile: string): Promise<void> {
+  const started = new Date();
+  const asc = ["assembly/index.ts", "--target", target];
+  const { code, output } = await node("node_modules/assemblyscript/bin/asc.js", asc);
+  // Given nothing to compile, asc explains its options and ends with 0.
+  const written = newest([outFile]) >= started.getTime();
+  if (code !== 0 || !written) throw new Error(`asc ${asc.join(" ")} failed:\n${output}`);
+  process.stderr.write(output);
+  // A source that changed while this was compiled must count as younger than the outcome.
+  utimesSync(outFile, started, started);
 }

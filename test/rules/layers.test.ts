@@ -27,9 +27,11 @@ const ASSEMBLY: Record<string, number> = {
   math: 1,
   blocks: 2,
   team: 2,
-  // Steps that larger kernels are fused from, and what the recurrent ones ask about rows.
+  // Steps that larger kernels are fused from.
+  embed: 3,
   norm: 3,
   quantize: 3,
+  convert: 4,
   mix: 4,
   program: 6,
   index: 7,
