@@ -29,7 +29,7 @@ const { targets } = JSON.parse(readFileSync("asconfig.json", "utf8")) as {
 };
 
 test("holds the entries, the kernels, a model, the licence and the front page", () => {
-  const wanted = ["index.js", "index.d.ts", "web.js", "worker.js", "cli.js"].map((name) => `dist/${name}`);
+  const wanted = ["index.js", "types/src/index.d.ts", "web.js", "worker.js", "cli.js"].map((name) => `dist/${name}`);
   for (const target of Object.values(targets)) wanted.push(target.outFile.replace(/^\.\//, ""));
   const missing = [...wanted, "LICENSE", "README.md"].filter((path) => !paths.includes(path));
   assert.equal(missing, []);

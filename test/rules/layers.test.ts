@@ -59,9 +59,10 @@ test("files of src/ import only lower levels and their own folder", () => {
     const outwards = file.imports.filter(({ text }) => text.startsWith("."));
     return outwards.flatMap(({ text, line }) => {
       const target = posix.join(posix.dirname(own), text);
-      if (target.startsWith(".."))
-        return /^\.\.\/package\.json$/.test(target) ? [] : `${file.path}:${line} imports ${text}`;
-      const [from, to] = [level(own) ?? 0, level(target) ?? 0];
+      // What lies outside src/ and may be used: the version, and the numbers shared with the kernels.
+      if (target === "../package.json") return [];
+      if (target === "../assembly/ops.ts" && /^(engine|model)\//.test(own)) return [];
+      const [from, to] = [level(own) ?? 0, level(target) ?? Number.NaN];
       const fine =
         to < from || (to === from && posix.dirname(target).split("/")[0] === posix.dirname(own).split("/")[0]);
       return fine ? [] : `${file.path}:${line} (level ${from}) imports ${text} (level ${to})`;
