@@ -19,6 +19,8 @@ function report(name: string, finished: Finished, verdict: Verdict): void {
   for (const key of ["passed", "failed", "skipped"] as const) total[key] += verdict[key];
   const bad = verdict.failed > 0;
   if (bad) console.log(finished.output.trimEnd());
+  // What a file leaves out, and why, is said even when all the rest is well.
+  else for (const [line] of finished.output.matchAll(/^Skipped: \D.*$/gm)) console.log(line);
   const reason = verdict.reason ? ` (${verdict.reason})` : "";
   console.log(`${bad ? "FAILED" : "ok    "} ${name}  ${tally(verdict)}${reason}, ${finished.seconds.toFixed(1)} s`);
 }
