@@ -1,0 +1,93 @@
+/**
+ * Bytes that can be read by range, so that a file of gigabytes is never in memory as a whole. Every weights reader takes
+ * a `Source`; this file makes one from an array and from a Blob, and holds what all sources share.
+ */
+import { RwkvError } from "../errors.ts";
+import type { Source } from "../types.ts";
+
+/**
+ * Throws `weights` unless `length` bytes from `offset` lie inside the source. Every implementation of `read` calls this
+ * first, before it allocates.
+ */
+export function checkRange(source: Pick<Source, "name" | "size">, offset: number, length: number): void {
+  const { name, size } = source;
+  const sound = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (!sound || offset > size - length)
+    throw new RwkvError(
+      "weights",
+      `${name}: ${length} bytes from byte ${offset} were asked for, but it has ${size} bytes`,
+    );
+}
+
+/** Throws `closed` for a read after `close`. */
+export function closedSource(name: string): RwkvError {
+  return new RwkvError("closed", `${name} was closed; open it again to read from it`);
+}
+
+/** A source over bytes in memory. They are not copied: leave them unchanged until `close`, which lets go of them. */
+export function bytesSource(name: string, bytes: Uint8Array): Source {
+  let held: Uint8Array | undefined = bytes;
+  const size = bytes.byteLength;
+  return {
+    name,
+    size,
+    async read(offset, length, signal) {
+      signal?.throwIfAborted();
+      if (!held) throw closedSource(name);
+      checkRange(this, offset, length);
+      const copy = new Uint8Array(length);
+      copy.set(held.subarray(offset, offset + length));
+      return copy;
+    },
+    async close() {
+      held = undefined;
+    },
+  };
+}
+
+/** A source over a Blob, or over a File that a user chose (its name is taken unless `name` is given). */
+export function blobSource(blob: Blob, name?: string): Source {
+  const title = name ?? (blob as Partial<File>).name ?? "Blob";
+  let held: Blob | undefined = blob;
+  const { size } = blob;
+  return {
+    name: title,
+    size,
+    async read(offset, length, signal) {
+      signal?.throwIfAborted();
+      if (!held) throw closedSource(title);
+      checkRange(this, offset, length);
+      let buffer: ArrayBuffer;
+      try {
+        buffer = await held.slice(offset, offset + length).arrayBuffer();
+      } catch (cause) {
+        const where = `${length} bytes from byte ${offset}`;
+        throw new RwkvError("weights", `${title}: reading ${where} failed; was the file changed or removed?`, {
+          cause,
+        });
+      }
+      signal?.throwIfAborted();
+      if (buffer.byteLength !== length)
+        throw new RwkvError(
+          "weights",
+          `${title}: ${buffer.byteLength} bytes came from byte ${offset} instead of ${length}`,
+        );
+      return new Uint8Array(buffer);
+    },
+    async close() {
+      held = undefined;
+    },
+  };
+}
+
+/** `length` bytes from `offset`, in pieces of at most `piece` bytes, one after the other: for data larger than memory should hold. */
+export async function* readPieces(
+  source: Source,
+  offset: number,
+  length: number,
+  signal?: AbortSignal,
+  piece = 1 << 20,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  for (let done = 0; done < length; done += piece)
+    yield await source.read(offset + done, Math.min(piece, length - done), signal);
+}

@@ -1,0 +1,69 @@
+/**
+ * Opens a weights file: finds out from its first bytes what it is, not from its name, and hands it to the reader for
+ * that container. What is not a weights file is named in the error, because a web page or a Git LFS pointer saved
+ * under the model's name is the usual reason for one.
+ */
+import { RwkvError } from "../errors.ts";
+import type { Source, TensorFile } from "../types.ts";
+import { openGguf } from "./gguf-open.ts";
+
+/** Enough of a file to tell what it is. */
+const SNIFFED = 512;
+
+/**
+ * What the file holds, by official tensor names. No tensor data is read. The source belongs to the result, whose `close`
+ * closes it; if opening fails it is closed at once.
+ *
+ * Errors: `weights` for what is no weights file or a damaged one, `unsupported` for containers, architectures and number
+ * formats that are not read here; what the source throws passes through.
+ */
+export async function openWeights(source: Source, signal?: AbortSignal): Promise<TensorFile> {
+  try {
+    const start = await source.read(0, Math.min(source.size, SNIFFED), signal);
+    if (startsWith(start, "GGUF")) return await openGguf(source, signal);
+    throw refusal(source, start);
+  } catch (error) {
+    await source.close().catch(() => {}); // the reason for not opening matters more
+    throw error;
+  }
+}
+
+/** The error for a file that cannot be opened, by what its first bytes show it to be. */
+function refusal({ name, size }: Source, start: Uint8Array): RwkvError {
+  const unsupported = (what: string) => new RwkvError("unsupported", `${name} is ${what}; convert it to GGUF`);
+  const wrong = (problem: string) => new RwkvError("weights", `${name} ${problem}`);
+
+  if (size === 0) return wrong("is empty; download it again");
+  if (startsWith(start, "PK\x03\x04"))
+    return unsupported("a zip archive, such as PyTorch's .pth, which is not read here");
+  if (start[0] === 0x80 && start[1] >= 2 && start[1] <= 5)
+    return unsupported("a Python pickle, such as PyTorch's older .pth, which is not read here");
+  // rwkv.cpp's and the earlier GGML magics are numbers, so they read backwards in a little-endian file.
+  if (startsWith(start, "fmgg")) return unsupported(`an rwkv.cpp file ("ggmf"), which is not read here`);
+  if (startsWith(start, "lmgg") || startsWith(start, "tjgg") || startsWith(start, "algg"))
+    return unsupported("a GGML file from before GGUF, which is not read here");
+  if (isSafetensors(start, size)) return unsupported("a safetensors file, which is not read here");
+
+  const text = new TextDecoder().decode(start).trimStart();
+  if (text.startsWith("version https://git-lfs.github.com/"))
+    return wrong(
+      "is a Git LFS pointer, not the weights themselves; fetch them with `git lfs pull` or download the file",
+    );
+  if (/^<(!doctype|html|head|\?xml|!--)/i.test(text))
+    return wrong("is a web page, not weights; the address probably leads to a page about the file");
+  if (/^[{[]/.test(text))
+    return wrong("is JSON text, not weights; perhaps a server's error message or a model's index");
+  const hex = Array.from(start.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  return wrong(`is not a weights file of a known kind (its first bytes are ${hex})`);
+}
+
+function startsWith(bytes: Uint8Array, text: string): boolean {
+  return bytes.length >= text.length && [...text].every((letter, i) => bytes[i] === letter.charCodeAt(0));
+}
+
+/** A safetensors file starts with the length of its JSON header as a 64-bit number, then the header. */
+function isSafetensors(start: Uint8Array, size: number): boolean {
+  if (start.length < 10 || start[8] !== 0x7b) return false;
+  const length = new DataView(start.buffer, start.byteOffset).getBigUint64(0, true);
+  return length >= 2n && length <= BigInt(size - 8);
+}
