@@ -1,0 +1,437 @@
+/**
+ * The engine: owns the memory and the kernels, takes requests, answers with replies. It runs wherever its port leads: in the
+ * first worker of a team, in a single worker, or beside the caller. The token loop is here, next to the kernels: a generation
+ * needs no round trip to the host per token.
+ */
+
+import {
+  BATCH_HEADS,
+  BATCH_ROWS,
+  BATCH_TABLE,
+  PIECE,
+  ROW_BYTES,
+  RUN_ABORTED,
+  RUN_DONE,
+  SAMPLER_BYTES,
+  SAMPLER_DECAY,
+  SAMPLER_FREQUENCY,
+  SAMPLER_PRESENCE,
+  SAMPLER_REPETITION,
+  SAMPLER_SEED,
+  SAMPLER_STEP,
+  SAMPLER_TEMPERATURE,
+  SAMPLER_TOP_K,
+  SAMPLER_TOP_P,
+  TEAM_ABORT,
+  TEAM_BYTES,
+} from "../../assembly/ops.ts";
+import { hex8, xxhash32 } from "../bytes/hash.ts";
+import { RwkvError } from "../errors.ts";
+import { instantiate, type Kernels } from "./kernels.ts";
+import { align, createMemory } from "./memory.ts";
+import { type EngineSpec, WEIGHT_TYPES } from "./planner.ts";
+import type { Port, Reply, Request, Rows, Sampling } from "./protocol.ts";
+import { readSlot, Slots, writeSlot } from "./slots.ts";
+
+/** What the engine needs from where it runs. */
+export interface Surroundings {
+  /** Lets messages in: resolves after the event loop went round. */
+  breathe(): Promise<void>;
+  /** Milliseconds between breaths; 0 breathes after every step. */
+  interval: number;
+  /** Longest step in milliseconds where an abort cannot reach into a running step; then chunks get shorter. */
+  longestStep?: number;
+}
+
+interface Job {
+  id: number;
+  session: number;
+  /** What has still to be fed, from `at`. */
+  tokens: Uint32Array;
+  at: number;
+  kind: "feed" | "forward" | "generate";
+  sampling?: Sampling;
+  /** Index of the sampler area, -1 while none is free. */
+  sampler: number;
+  generated: number;
+  out: number[];
+  finishReason?: "length" | "stop";
+}
+
+interface Head {
+  job: Job;
+  /** Address of the row. */
+  row: number;
+}
+
+export class Engine {
+  readonly #spec: EngineSpec;
+  readonly #memory: WebAssembly.Memory;
+  readonly #kernels: Kernels;
+  readonly #port: Port<Reply, Request>;
+  readonly #around: Surroundings;
+  readonly #slots: Slots;
+  readonly #sessions = new Map<number, number>();
+  readonly #jobs: Job[] = [];
+  readonly #freeSamplers: number[];
+  #working = false;
+  #broken: RwkvError | undefined;
+  /** Milliseconds per row of late, to keep steps short where they cannot be interrupted. */
+  #rowTime = 0;
+
+  constructor(
+    spec: EngineSpec,
+    module: WebAssembly.Module,
+    memory: WebAssembly.Memory | undefined,
+    port: Port<Reply, Request>,
+    around: Surroundings,
+  ) {
+    this.#spec = spec;
+    this.#memory = memory ?? createMemory(spec.bytes, spec.maximumBytes, false);
+    this.#kernels = instantiate(module, this.#memory);
+    this.#port = port;
+    this.#around = around;
+    new Uint32Array(this.#memory.buffer, spec.program, spec.image.length).set(spec.image);
+    this.#slots = new Slots(spec, this.#memory);
+    this.#freeSamplers = Array.from({ length: spec.generations }, (_, i) => spec.generations - 1 - i);
+    port.onMessage((request) => this.#receive(request));
+    port.post({ kind: "ready" });
+  }
+
+  // --- Requests -------------------------------------------------------------------------------------------------------
+
+  #receive(request: Request): void {
+    try {
+      this.#handle(request);
+    } catch (error) {
+      const { code, message } = known(error);
+      if ("job" in request) this.#port.post({ kind: "error", job: request.job, code, message });
+    }
+  }
+
+  #handle(request: Request): void {
+    switch (request.kind) {
+      case "rows":
+        this.#store(request.rows);
+        this.#port.post({ kind: "done", job: request.job });
+        return;
+      case "seal": {
+        let hash = 0;
+        for (const { address, count } of request.vectors) {
+          hash = xxhash32(new Uint8Array(this.#memory.buffer, address, count * 4), hash);
+        }
+        this.#port.post({ kind: "done", job: request.job, fingerprint: hex8(hash) });
+        return;
+      }
+      case "open": {
+        const from = request.from === undefined ? this.#slots.fresh : this.#sessions.get(request.from)!;
+        this.#stand(request.session, this.#slots.retain(from));
+        this.#port.post({ kind: "done", job: request.job, position: this.#slots.position(from) });
+        return;
+      }
+      case "close": {
+        const slot = this.#sessions.get(request.session);
+        if (slot !== undefined) this.#slots.release(slot);
+        this.#sessions.delete(request.session);
+        return;
+      }
+      case "save": {
+        const slot = this.#sessions.get(request.session)!;
+        const state = readSlot(this.#spec, this.#memory, slot);
+        this.#port.post({ kind: "done", job: request.job, state, position: this.#slots.position(slot) }, [
+          state.buffer,
+        ]);
+        return;
+      }
+      case "restore": {
+        const slot = this.#slots.acquire();
+        writeSlot(this.#spec, this.#memory, slot, request.state);
+        this.#slots.setPosition(slot, request.position);
+        this.#stand(request.session, slot);
+        this.#port.post({ kind: "done", job: request.job, position: request.position });
+        return;
+      }
+      case "abort": {
+        const job = this.#jobs.find((j) => j.id === request.job);
+        if (job) this.#fail(job, "aborted", "aborted");
+        return;
+      }
+      default: {
+        if (this.#broken) throw this.#broken;
+        this.#jobs.push({
+          id: request.job,
+          session: request.session,
+          tokens: request.tokens,
+          at: 0,
+          kind: request.kind,
+          sampling: request.kind === "generate" ? request.sampling : undefined,
+          sampler: -1,
+          generated: 0,
+          out: [],
+        });
+        if (!this.#working) void this.#work();
+      }
+    }
+  }
+
+  /** Moves a session onto a slot, whose reference it takes over. */
+  #stand(session: number, slot: number): void {
+    const old = this.#sessions.get(session);
+    if (old !== undefined) this.#slots.release(old);
+    this.#sessions.set(session, slot);
+    const directory = new Int32Array(this.#memory.buffer, this.#spec.directory, this.#spec.sessions);
+    Atomics.store(directory, session, slot);
+  }
+
+  /** Rows of a tensor: into the staging area, converted if need be, packed. */
+  #store({ kind, name, address, from, to, columns, first, rows, bytes }: Rows): void {
+    const { staging, stagingBytes } = this.#spec;
+    const kernels = this.#kernels;
+    const source = WEIGHT_TYPES[from];
+    const target = WEIGHT_TYPES[to];
+    new Uint8Array(this.#memory.buffer, staging, bytes.length).set(bytes);
+    const per = kernels.stored_bytes(source, columns);
+    for (let r = 0; r < rows; r++) {
+      const bad = kernels.not_finite(staging + r * per, source, columns);
+      if (bad >= 0) {
+        throw new RwkvError(
+          "weights",
+          `Tensor ${name} holds an infinity or a NaN (row ${first + r}, ${from === "q8_0" ? "block" : "column"} ${bad}). The file is damaged or the model diverged.`,
+        );
+      }
+    }
+    if (kind === "vector") {
+      kernels.to_f32(address, staging, source, columns);
+      return;
+    }
+    const converted = staging + stagingBytes;
+    const stored = kernels.stored_bytes(target, columns);
+    if (kind === "table") {
+      kernels.convert(address + first * stored, target, staging, source, rows, columns, converted);
+      return;
+    }
+    const piece = kernels.piece_bytes(target, columns);
+    const scratch = converted + align(PIECE * stored);
+    for (let r = 0; r < rows; r += PIECE) {
+      const count = Math.min(PIECE, rows - r);
+      let at = staging + r * per;
+      if (source !== target) {
+        kernels.convert(converted, target, at, source, count, columns, scratch);
+        at = converted;
+      }
+      kernels.pack(address + ((first + r) / PIECE) * piece, at, target, count, columns);
+    }
+  }
+
+  // --- The loop -------------------------------------------------------------------------------------------------------
+
+  async #work(): Promise<void> {
+    this.#working = true;
+    let breath = performance.now();
+    while (this.#jobs.length > 0) {
+      try {
+        this.#step();
+      } catch (error) {
+        this.#break(error);
+      }
+      if (performance.now() - breath >= this.#around.interval) {
+        this.#flush();
+        await this.#around.breathe();
+        breath = performance.now();
+      }
+    }
+    this.#working = false;
+  }
+
+  /** One pass over the weights: some rows of every job that has any, then a token for every generation that is due. */
+  #step(): void {
+    const spec = this.#spec;
+    const table = new Uint32Array(this.#memory.buffer, spec.batch + BATCH_TABLE, (spec.rows * ROW_BYTES) / 4);
+    const list = new Uint32Array(this.#memory.buffer, spec.headList, spec.heads);
+    const most = this.#mostRows();
+    const heads: Head[] = [];
+    const moved = new Map<Job, number>();
+    let rows = 0;
+    try {
+      // Who needs least comes first: a long prompt fills what the generations leave of a step.
+      const waiting = [...this.#jobs].sort((a, b) => a.tokens.length - a.at - (b.tokens.length - b.at));
+      for (const job of waiting) {
+        if (job.kind === "generate" && job.sampler < 0 && !this.#beginSampling(job)) continue;
+        const left = job.tokens.length - job.at;
+        const room = spec.heads - heads.length;
+        // A row of logits for each token, for the last one, or none.
+        const wants = job.kind === "forward" ? "all" : job.kind === "generate" && !job.finishReason ? "last" : "none";
+        let take = Math.min(left, most - rows);
+        if (wants === "all") take = Math.min(take, room);
+        if (wants === "last" && take === left && room === 0) take = Math.max(0, left - 1);
+        const slot = this.#sessions.get(job.session)!;
+        if (left === 0) {
+          if (wants === "last" && room > 0) heads.push({ job, row: slot + spec.hidden });
+          continue;
+        }
+        if (take === 0) continue;
+        const to = this.#slots.acquire();
+        moved.set(job, to);
+        const position = this.#slots.position(slot);
+        this.#slots.setPosition(to, position + take);
+        for (let i = 0; i < take; i++) {
+          table.set([job.tokens[job.at + i]!, slot, to, position + i], ((rows + i) * ROW_BYTES) / 4);
+          if (wants === "all") heads.push({ job, row: spec.x + (rows + i) * spec.xStride });
+        }
+        if (wants === "last" && take === left) heads.push({ job, row: to + spec.hidden });
+        rows += take;
+      }
+    } catch (error) {
+      // No room for a state: whoever needs it fails, the others go on.
+      for (const to of moved.values()) this.#slots.release(to);
+      const { code, message } = known(error);
+      const starving = this.#jobs.find((job) => !moved.has(job) && job.at < job.tokens.length) ?? this.#jobs[0]!;
+      this.#fail(starving, code, message);
+      return;
+    }
+    heads.forEach((head, i) => {
+      list[i] = head.row;
+    });
+    const counts = new Uint32Array(this.#memory.buffer, spec.batch, 2);
+    counts[BATCH_ROWS / 4] = rows;
+    counts[BATCH_HEADS / 4] = heads.length;
+
+    const started = performance.now();
+    const verdict = this.#kernels.lead(spec.program, spec.ranks);
+    if (verdict !== RUN_DONE) {
+      for (const to of moved.values()) this.#slots.release(to);
+      if (verdict !== RUN_ABORTED) throw new RwkvError("engine", "A thread of the engine died. Load the model again.");
+      Atomics.store(new Int32Array(this.#memory.buffer, spec.team, TEAM_BYTES / 4), TEAM_ABORT / 4, 0);
+      return;
+    }
+    if (rows > 0) this.#rowTime = (performance.now() - started) / rows;
+
+    for (const [job, to] of moved) {
+      const from = this.#sessions.get(job.session)!;
+      job.at += this.#slots.position(to) - this.#slots.position(from);
+      this.#stand(job.session, to);
+      if (job.at < job.tokens.length && job.kind !== "forward") {
+        this.#port.post({ kind: "fed", job: job.id, position: this.#slots.position(to) });
+      }
+    }
+    heads.forEach(({ job }, i) => {
+      const logits = spec.logits + i * spec.logitsStride;
+      if (job.kind === "generate") this.#draw(job, logits);
+      else {
+        const copy = new Float32Array(this.#memory.buffer, logits, spec.vocab).slice();
+        this.#port.post({ kind: "logits", job: job.id, logits: copy as Float32Array<ArrayBuffer> });
+      }
+    });
+    for (const job of [...this.#jobs]) {
+      if (job.at === job.tokens.length && (job.kind !== "generate" || job.finishReason)) this.#done(job);
+    }
+  }
+
+  /** Where a step cannot be interrupted it must be short; how a prompt is cut never changes a bit. */
+  #mostRows(): number {
+    const longest = this.#around.longestStep;
+    if (longest === undefined) return this.#spec.rows;
+    if (this.#rowTime === 0) return Math.min(4, this.#spec.rows);
+    return Math.max(1, Math.min(this.#spec.rows, Math.floor(longest / this.#rowTime)));
+  }
+
+  #draw(job: Job, logits: number): void {
+    const spec = this.#spec;
+    const sampling = job.sampling!;
+    const params = spec.samplers + job.sampler * spec.samplerStride;
+    const counts = penalizes(sampling) ? params + SAMPLER_BYTES : 0;
+    new Uint32Array(this.#memory.buffer, params + SAMPLER_STEP, 1)[0] = job.generated;
+    const token = this.#kernels.sample(logits, spec.vocab, params, counts, spec.samplerWork);
+    if (token < 0) {
+      this.#fail(
+        job,
+        "engine",
+        "The model's logits are not numbers: the weights are damaged, or the state overflowed.",
+      );
+      return;
+    }
+    if (counts) this.#kernels.count(counts, spec.vocab, params, token);
+    if (sampling.stopTokens.includes(token)) {
+      job.finishReason = "stop";
+      return;
+    }
+    job.generated++;
+    job.out.push(token);
+    job.tokens = Uint32Array.of(token);
+    job.at = 0;
+    // The last token is fed as well, so that the session has taken in all that was said.
+    if (job.generated === sampling.maxTokens) job.finishReason = "length";
+  }
+
+  #beginSampling(job: Job): boolean {
+    const index = this.#freeSamplers.pop();
+    if (index === undefined) return false;
+    job.sampler = index;
+    const spec = this.#spec;
+    const s = job.sampling!;
+    const at = spec.samplers + index * spec.samplerStride;
+    new Uint8Array(this.#memory.buffer, at, spec.samplerStride).fill(0);
+    const f32 = new Float32Array(this.#memory.buffer, at, SAMPLER_BYTES / 4);
+    const u32 = new Uint32Array(this.#memory.buffer, at, SAMPLER_BYTES / 4);
+    f32[SAMPLER_TEMPERATURE / 4] = s.temperature;
+    f32[SAMPLER_TOP_P / 4] = s.topP;
+    u32[SAMPLER_TOP_K / 4] = s.topK;
+    f32[SAMPLER_REPETITION / 4] = s.repetitionPenalty;
+    f32[SAMPLER_PRESENCE / 4] = s.presencePenalty;
+    f32[SAMPLER_FREQUENCY / 4] = s.frequencyPenalty;
+    f32[SAMPLER_DECAY / 4] = s.penaltyDecay;
+    u32.set(s.seed, SAMPLER_SEED / 4);
+    return true;
+  }
+
+  // --- Endings --------------------------------------------------------------------------------------------------------
+
+  #remove(job: Job): void {
+    const index = this.#jobs.indexOf(job);
+    if (index >= 0) this.#jobs.splice(index, 1);
+    if (job.sampler >= 0) this.#freeSamplers.push(job.sampler);
+    job.sampler = -1;
+    this.#flushJob(job);
+  }
+
+  #position(job: Job): number {
+    return this.#slots.position(this.#sessions.get(job.session)!);
+  }
+
+  #done(job: Job): void {
+    this.#remove(job);
+    this.#port.post({ kind: "done", job: job.id, position: this.#position(job), finishReason: job.finishReason });
+  }
+
+  #fail(job: Job, code: RwkvError["code"] | "aborted", message: string): void {
+    this.#remove(job);
+    this.#port.post({ kind: "error", job: job.id, code, message, position: this.#position(job) });
+  }
+
+  /** The engine cannot compute any more; states can still be read. */
+  #break(error: unknown): void {
+    const { code, message } = known(error);
+    this.#broken = new RwkvError(code, message);
+    if (this.#spec.ranks > 1) this.#kernels.poison(this.#spec.team);
+    for (const job of [...this.#jobs]) this.#fail(job, code, message);
+  }
+
+  #flushJob(job: Job): void {
+    if (job.out.length === 0) return;
+    this.#port.post({ kind: "tokens", job: job.id, tokens: Uint32Array.from(job.out) });
+    job.out.length = 0;
+  }
+
+  #flush(): void {
+    for (const job of this.#jobs) this.#flushJob(job);
+  }
+}
+
+const penalizes = (s: Sampling): boolean =>
+  s.repetitionPenalty !== 1 || s.presencePenalty !== 0 || s.frequencyPenalty !== 0;
+
+/** Any error as one that can cross to the host. */
+function known(error: unknown): { code: RwkvError["code"]; message: string } {
+  if (error instanceof RwkvError) return error;
+  return { code: "engine", message: `The engine stopped: ${error instanceof Error ? error.message : String(error)}` };
+}

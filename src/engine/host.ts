@@ -1,0 +1,281 @@
+/**
+ * The host's end of an engine: starts it in one of three ways, sends requests, matches replies to promises.
+ *
+ * - team: workers with shared memory, the first one leads; the host only waits.
+ * - worker: one worker with memory of its own, where memory cannot be shared (a page that is not cross-origin isolated).
+ * - inline: beside the caller, in short steps, where there are no workers or none are wanted.
+ */
+
+import { relaxedSimd, threads as wasmThreads } from "wasm-feature-detect";
+import { TEAM_ABORT, TEAM_BYTES, TEAM_EPOCH, TEAM_PHASE, TEAM_POISON } from "../../assembly/ops.ts";
+import { RwkvError } from "../errors.ts";
+import { Engine } from "./engine.ts";
+import type { Build } from "./kernels.ts";
+import { createMemory } from "./memory.ts";
+import type { EngineSpec } from "./planner.ts";
+import type { Platform, WorkerHandle } from "./platform.ts";
+import type { Done, Port, Reply, Request } from "./protocol.ts";
+import { readSlot } from "./slots.ts";
+
+export type Mode = "team" | "worker" | "inline";
+
+/** How an engine will run: decided before anything is loaded. */
+export interface Arrangement {
+  readonly mode: Mode;
+  readonly build: Build;
+  /** Ranks that compute. */
+  readonly threads: number;
+}
+
+/** Most threads that can be asked for. */
+export const MAX_THREADS = 64;
+
+/** Decides by detection. `threads`: 0 is inline; `"auto"` is one per core, at most eight. */
+export async function arrange(
+  platform: Platform,
+  threads: number | "auto",
+  build: "plain" | "relaxed" | "auto",
+): Promise<Arrangement> {
+  const relaxed = build === "relaxed" || (build === "auto" && (await relaxedSimd()));
+  const kind = relaxed ? "relaxed" : "plain";
+  if (threads === 0 || !platform.spawn) return { mode: "inline", build: kind, threads: 1 };
+  if (!platform.sharesMemory || !(await wasmThreads())) return { mode: "worker", build: kind, threads: 1 };
+  const count = threads === "auto" ? Math.max(1, Math.min(8, platform.cores)) : threads;
+  return { mode: "team", build: `${kind}-threads`, threads: count };
+}
+
+/** What a request may hear before it is done. */
+export interface Listener {
+  tokens?(tokens: Uint32Array): void;
+  logits?(logits: Float32Array<ArrayBuffer>): void;
+  fed?(position: number): void;
+}
+
+interface Pending {
+  resolve(done: Done): void;
+  reject(error: unknown): void;
+  listener: Listener;
+  signal?: AbortSignal;
+  onAbort?: () => void;
+}
+
+type Body = Request extends infer R ? (R extends { job: number } ? Omit<R, "job"> : never) : never;
+
+export class EngineHost {
+  readonly arrangement: Arrangement;
+  readonly #spec: EngineSpec;
+  readonly #workers: readonly WorkerHandle[];
+  readonly #memory: WebAssembly.Memory | undefined;
+  readonly #pending = new Map<number, Pending>();
+  #port!: Port<Request, Reply>;
+  #jobs = 0;
+  #ready!: () => void;
+  /** Set when nobody answers any more. */
+  #dead: RwkvError | undefined;
+  /** Set when a rank died, though the leader may still answer. */
+  #closed = false;
+
+  /** Starts an engine on workers that were spawned for it (`spawnWorkers`). */
+  static async start(
+    platform: Platform,
+    arrangement: Arrangement,
+    workers: readonly WorkerHandle[],
+    module: WebAssembly.Module,
+    spec: EngineSpec,
+  ): Promise<EngineHost> {
+    const memory = arrangement.mode === "team" ? createMemory(spec.bytes, spec.maximumBytes, true) : undefined;
+    const host = new EngineHost(arrangement, spec, workers, memory);
+    await host.#begin(platform, module);
+    return host;
+  }
+
+  private constructor(
+    arrangement: Arrangement,
+    spec: EngineSpec,
+    workers: readonly WorkerHandle[],
+    memory: WebAssembly.Memory | undefined,
+  ) {
+    this.arrangement = arrangement;
+    this.#spec = spec;
+    this.#workers = workers;
+    this.#memory = memory;
+  }
+
+  async #begin(platform: Platform, module: WebAssembly.Module): Promise<void> {
+    const ready = new Promise<void>((resolve, reject) => {
+      this.#ready = resolve;
+      this.#pending.set(0, { resolve: () => resolve(), reject, listener: {} });
+    });
+    const [leader, ...followers] = this.#workers;
+    if (leader) {
+      this.#port = leader;
+      this.#workers.forEach((worker, rank) => {
+        worker.onDeath((reason) => this.#lost(rank, reason));
+      });
+      leader.hold(true);
+      leader.onMessage((reply) => this.#hear(reply));
+      leader.post({ kind: "lead", module, memory: this.#memory, spec: this.#spec });
+      followers.forEach((worker, i) => {
+        worker.post({ kind: "follow", module, memory: this.#memory!, spec: this.#spec, rank: i + 1 });
+      });
+    } else {
+      const [here, there] = pair<Request, Reply>();
+      this.#port = here;
+      here.onMessage((reply) => this.#hear(reply));
+      new Engine(this.#spec, module, undefined, there, {
+        breathe: platform.breathe,
+        interval: 0,
+        longestStep: 50,
+      });
+    }
+    await ready;
+  }
+
+  /** Sends a request; resolves when it is done. An abort rejects with the signal's reason, after the engine let go. */
+  request(body: Body, listener: Listener = {}, signal?: AbortSignal, transfer?: ArrayBuffer[]): Promise<Done> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const gone = this.#gone();
+    if (gone) return Promise.reject(gone);
+    const job = ++this.#jobs;
+    return new Promise<Done>((resolve, reject) => {
+      const pending: Pending = { resolve, reject, listener, signal };
+      if (signal) {
+        pending.onAbort = () => this.#abort(job);
+        signal.addEventListener("abort", pending.onAbort, { once: true });
+      }
+      this.#pending.set(job, pending);
+      this.#hold();
+      this.#port.post({ ...body, job } as Request, transfer);
+    });
+  }
+
+  closeSession(session: number): void {
+    if (!this.#gone()) this.#port.post({ kind: "close", session });
+  }
+
+  /**
+   * The state of a session at its last commit, even when the engine is dead, if the memory is shared with it.
+   * Throws `RwkvError` "engine" where it is lost.
+   */
+  rescue(session: number): { state: Float32Array<ArrayBuffer>; position: number } {
+    const memory = this.#memory;
+    if (!memory) throw this.#dead ?? new RwkvError("engine", "The state was lost with the worker that held it.");
+    const slot = Atomics.load(new Int32Array(memory.buffer, this.#spec.directory, this.#spec.sessions), session) >>> 0;
+    const position = new Float64Array(memory.buffer, slot, 1)[0]!;
+    return { state: readSlot(this.#spec, memory, slot), position };
+  }
+
+  /** Whether the engine no longer answers. */
+  get dead(): boolean {
+    return this.#dead !== undefined;
+  }
+
+  /** Stops everything; what is pending is rejected with "closed". The memory goes when nobody holds it. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#poison();
+    for (const worker of this.#workers) worker.terminate();
+    this.#rejectAll(new RwkvError("closed", "The model was closed."));
+  }
+
+  #gone(): RwkvError | undefined {
+    return this.#closed ? new RwkvError("closed", "The model was closed.") : this.#dead;
+  }
+
+  #abort(job: number): void {
+    if (!this.#pending.has(job)) return;
+    this.#port.post({ kind: "abort", job });
+    // A running step is cut short at its next fence; afterwards the engine finds the message.
+    if (this.#memory) {
+      Atomics.store(new Int32Array(this.#memory.buffer, this.#spec.team, TEAM_BYTES / 4), TEAM_ABORT / 4, 1);
+    }
+  }
+
+  #hear(reply: Reply): void {
+    if (reply.kind === "ready") {
+      this.#pending.delete(0);
+      this.#hold();
+      this.#ready();
+      return;
+    }
+    const pending = this.#pending.get(reply.job);
+    if (!pending) return;
+    switch (reply.kind) {
+      case "tokens":
+        pending.listener.tokens?.(reply.tokens);
+        return;
+      case "logits":
+        pending.listener.logits?.(reply.logits);
+        return;
+      case "fed":
+        pending.listener.fed?.(reply.position);
+        return;
+      case "done":
+        this.#forget(reply.job);
+        pending.resolve(reply);
+        return;
+      case "error":
+        this.#forget(reply.job);
+        if (reply.position !== undefined) pending.listener.fed?.(reply.position);
+        pending.reject(reply.code === "aborted" ? pending.signal!.reason : new RwkvError(reply.code, reply.message));
+    }
+  }
+
+  #forget(job: number): void {
+    const pending = this.#pending.get(job);
+    if (pending?.onAbort) pending.signal!.removeEventListener("abort", pending.onAbort);
+    this.#pending.delete(job);
+    this.#hold();
+  }
+
+  /** The process stays alive while something is pending, not longer. */
+  #hold(): void {
+    this.#workers[0]?.hold(this.#pending.size > 0);
+  }
+
+  #lost(rank: number, reason: string): void {
+    if (this.#closed) return;
+    this.#poison();
+    // A leader that lives will fail its jobs by itself, and can still hand out states.
+    if (rank === 0) {
+      this.#dead = new RwkvError("engine", `The engine's worker died: ${reason}. Load the model again.`);
+      this.#rejectAll(this.#dead);
+    }
+  }
+
+  #poison(): void {
+    if (!this.#memory) return;
+    const team = new Int32Array(this.#memory.buffer, this.#spec.team, TEAM_BYTES / 4);
+    Atomics.store(team, TEAM_POISON / 4, 1);
+    Atomics.notify(team, TEAM_PHASE / 4);
+    Atomics.notify(team, TEAM_EPOCH / 4);
+  }
+
+  #rejectAll(error: RwkvError): void {
+    for (const [job, pending] of [...this.#pending]) {
+      this.#forget(job);
+      pending.reject(error);
+    }
+  }
+}
+
+/** Two ports that lead to each other inside one thread; messages arrive in a microtask, in order. */
+function pair<A, B>(): [Port<A, B>, Port<B, A>] {
+  let toA: ((message: B) => void) | undefined;
+  let toB: ((message: A) => void) | undefined;
+  return [
+    {
+      post: (message) => queueMicrotask(() => toB?.(message)),
+      onMessage: (listener) => {
+        toA = listener;
+      },
+    },
+    {
+      post: (message) => queueMicrotask(() => toA?.(message)),
+      onMessage: (listener) => {
+        toB = listener;
+      },
+    },
+  ];
+}

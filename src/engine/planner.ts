@@ -1,0 +1,537 @@
+/**
+ * Turns a model's plan into what the engine executes: addresses for weights, activations and states, and the program's records.
+ * A plan (`model/rwkv7.ts`) only sees handles and calls operations in the paper's order; here they become numbers.
+ *
+ * Fences are found, not written: every operation says what it reads and writes and how the ranks share it out, and a record
+ * gets a fence only if the next one touches what another rank may still be working on.
+ */
+
+import {
+  BATCH_HEADS,
+  BATCH_ROWS,
+  BATCH_TABLE,
+  BLOCK,
+  F_ARGS,
+  F_FENCE,
+  F_OP,
+  F_ROWS,
+  H_BATCH,
+  H_SCRATCH,
+  H_SCRATCH_STRIDE,
+  H_TEAM,
+  OP_EMBED,
+  OP_END,
+  OP_GATHER_NORM,
+  OP_KEEP,
+  OP_MATMUL,
+  OP_NORM_MIX,
+  OP_QUANTIZE,
+  OP_WKV7,
+  PIECE,
+  Q8_0_TILE,
+  Q8_BLOCK,
+  RECORD_BYTES,
+  ROW_BYTES,
+  SCRATCH_BYTES,
+  T_BF16,
+  T_F16,
+  T_F32,
+  T_Q8_0,
+  TEAM_BYTES,
+} from "../../assembly/ops.ts";
+import { RwkvError } from "../errors.ts";
+import type { DType, TensorInfo } from "../types.ts";
+import { Arena, align, gib, LIMIT } from "./memory.ts";
+
+/** The types that weights can have in memory, with their number in the engine. */
+export const WEIGHT_TYPES = { f32: T_F32, f16: T_F16, bf16: T_BF16, q8_0: T_Q8_0 } as const satisfies Partial<
+  Record<DType, number>
+>;
+export type WeightType = keyof typeof WEIGHT_TYPES;
+
+/** An order to the engine: bring this tensor to this place. */
+export type Load =
+  | { kind: "matrix"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number }
+  | { kind: "vector"; tensor: TensorInfo; address: number; count: number }
+  | { kind: "table"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number };
+
+/** A part of a session's state. */
+export interface StatePart {
+  readonly name: string;
+  /** Where it starts in a slot, in bytes. */
+  readonly offset: number;
+  readonly shape: readonly number[];
+  /** What a fresh session has there. */
+  readonly fill: number;
+}
+
+/** All that the engine needs in order to run a model. Plain data: it crosses to workers. */
+export interface EngineSpec {
+  /** Bytes that must exist from the start, and the most that may be needed. */
+  readonly bytes: number;
+  readonly maximumBytes: number;
+  readonly ranks: number;
+  readonly team: number;
+  readonly batch: number;
+  readonly program: number;
+  readonly image: Uint32Array;
+  /** Most tokens, and most rows of logits, in one run. */
+  readonly rows: number;
+  readonly heads: number;
+  /** List of the addresses of the rows whose logits are wanted. */
+  readonly headList: number;
+  readonly x: number;
+  readonly xStride: number;
+  readonly logits: number;
+  readonly logitsStride: number;
+  readonly vocab: number;
+  /** Sampling: a work area, then `generations` areas of parameters and of counts. */
+  readonly samplerWork: number;
+  readonly samplers: number;
+  readonly samplerStride: number;
+  readonly generations: number;
+  /** A u32 per session: the address of its slot, so that a host that shares the memory can rescue it. */
+  readonly directory: number;
+  readonly sessions: number;
+  readonly slots: number;
+  readonly slotBytes: number;
+  readonly state: readonly StatePart[];
+  /** Where the last layer's output of the last token is kept in a slot. */
+  readonly hidden: number;
+  readonly width: number;
+  readonly staging: number;
+  readonly stagingBytes: number;
+  /** What the model itself takes: weights only, and everything. */
+  readonly weightBytes: number;
+}
+
+/** A slot begins with the position, then come the parts. */
+export const SLOT_POSITION = 0;
+const SLOT_HEADER = 64;
+/** How many slots exist before the memory grows, and how many sessions the directory can list. */
+const SLOTS_AT_START = 8;
+const STAGING = 4 << 20;
+
+/** Activations: rows of f32, one per token, and room for their quantised form, which matmuls with integer weights read. */
+export class Activation {
+  readonly address: number;
+  readonly channels: number;
+  /** @internal Where the quantised form goes. */
+  readonly q8: number;
+  /** @internal Makes the quantised form exist, if it does not yet. */
+  quantize: (() => void) | undefined;
+  /** @internal The last records that wrote and read this, and how the ranks shared it out. */
+  written = -1;
+  writeSplit = "";
+  read = -1;
+  readSplit = "";
+
+  constructor(address: number, channels: number, q8: number) {
+    this.address = address;
+    this.channels = channels;
+    this.q8 = q8;
+  }
+}
+
+export interface Matrix {
+  readonly address: number;
+  readonly type: WeightType;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+export interface Table {
+  readonly address: number;
+  readonly type: WeightType;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** One or more vectors of C channels that lie one after another. */
+export interface Vectors {
+  readonly address: number;
+  readonly channels: number;
+}
+
+export interface Norm {
+  readonly weight: Vectors;
+  readonly bias: Vectors;
+  readonly eps: number;
+}
+
+const FLOAT = new Float32Array(1);
+const FLOAT_BITS = new Uint32Array(FLOAT.buffer);
+const bits = (x: number): number => {
+  FLOAT[0] = x;
+  return FLOAT_BITS[0]!;
+};
+
+/** Bytes of one row of activations: whole blocks of f32. */
+const rowBytes = (channels: number): number => Math.ceil(channels / BLOCK) * BLOCK * 4;
+/** Bytes of one row of quantised activations. */
+const quantizedRow = (channels: number): number => Math.ceil(channels / BLOCK) * Q8_BLOCK;
+const storedRow = (type: WeightType, columns: number): number =>
+  type === "f32" ? columns * 4 : type === "q8_0" ? Math.ceil(columns / 32) * 34 : columns * 2;
+const packedBytes = (type: WeightType, rows: number, columns: number): number => {
+  const piece =
+    type === "q8_0" ? Math.ceil(columns / BLOCK) * 4 * Q8_0_TILE : columns * PIECE * (type === "f32" ? 4 : 2);
+  return Math.ceil(rows / PIECE) * piece;
+};
+
+export interface PlannerOptions {
+  /** Most tokens in one run. */
+  rows: number;
+  /** Threads. */
+  ranks: number;
+  /** Most sessions at a time. */
+  sessions: number;
+  /** Most generations at a time. */
+  generations: number;
+  /** First address; tests put it above 2 GiB. */
+  base?: number;
+}
+
+export class Planner {
+  readonly loads: Load[] = [];
+  readonly state: StatePart[] = [];
+  readonly #options: PlannerOptions;
+  readonly #arena: Arena;
+  readonly #records: number[][] = [];
+  readonly #batch: number;
+  readonly #headList: number;
+  readonly #heads: number;
+  #slot = SLOT_HEADER;
+  #fenced = -1;
+  #rowsAt = BATCH_ROWS;
+  #weightBytes = 0;
+  #longestRow = 0;
+
+  constructor(options: PlannerOptions) {
+    this.#options = options;
+    this.#arena = new Arena(options.base ?? 4096);
+    this.#heads = Math.min(options.rows, 16);
+    this.#batch = this.#arena.alloc(BATCH_TABLE + options.rows * ROW_BYTES);
+    this.#headList = this.#arena.alloc(this.#heads * 4);
+  }
+
+  // --- Things --------------------------------------------------------------------------------------------------------
+
+  /** A weight matrix in `type`. */
+  matrix(tensor: TensorInfo, rows: number, columns: number, type: WeightType): Matrix {
+    const address = this.#weights(packedBytes(type, rows, columns), storedRow("f32", columns));
+    this.loads.push({ kind: "matrix", tensor, type, address, rows, columns });
+    return { address, type, rows, columns };
+  }
+
+  /** A table of rows to look up, exactly as the file has it. */
+  table(tensor: TensorInfo, rows: number, columns: number, type: WeightType): Table {
+    const address = this.#weights(rows * storedRow(type, columns), storedRow("f32", columns));
+    this.loads.push({ kind: "table", tensor, type, address, rows, columns });
+    return { address, type, rows, columns };
+  }
+
+  /** Vectors of `channels` numbers, one after another, as f32. `undefined` leaves zeros. */
+  vectors(channels: number, tensors: readonly (TensorInfo | undefined)[]): Vectors {
+    const row = rowBytes(channels);
+    const address = this.#weights(row * tensors.length, row);
+    tensors.forEach((tensor, i) => {
+      if (tensor) this.loads.push({ kind: "vector", tensor, address: address + i * row, count: channels });
+    });
+    return { address, channels };
+  }
+
+  activation(channels: number): Activation {
+    return this.activations(channels, 1)[0]!;
+  }
+
+  /** Activations at one distance from each other, as some operations want them. */
+  activations(channels: number, count: number): Activation[] {
+    const f32 = align(this.#options.rows * rowBytes(channels));
+    const q8 = align(this.#options.rows * quantizedRow(channels));
+    const address = this.#arena.alloc(f32 * count);
+    const codes = this.#arena.alloc(q8 * count);
+    return Array.from({ length: count }, (_, i) => new Activation(address + i * f32, channels, codes + i * q8));
+  }
+
+  /** Logits: only as many rows as can be wanted at a time. */
+  logits(vocab: number): Activation {
+    return new Activation(this.#arena.alloc(this.#heads * rowBytes(vocab)), vocab, 0);
+  }
+
+  /** A part of the state, filled with `fill` in a fresh session. */
+  part(name: string, shape: readonly number[], fill = 0): StatePart {
+    const count = shape.reduce((a, b) => a * b, 1);
+    const part = { name, offset: this.#slot, shape, fill };
+    this.#slot += align(rowBytes(count));
+    this.state.push(part);
+    return part;
+  }
+
+  // --- Operations, in the order in which they run ---------------------------------------------------------------------
+
+  /** x = table[token], then layer norm if there is one. */
+  embed(x: Activation, table: Table, norm?: Norm): void {
+    this.#record(
+      OP_EMBED,
+      [],
+      [[x, "rows"]],
+      [
+        table.address,
+        WEIGHT_TYPES[table.type],
+        table.rows,
+        x.address,
+        table.columns,
+        storedRow(table.type, table.columns),
+        norm?.weight.address ?? 0,
+        norm?.bias.address ?? 0,
+        bits(norm?.eps ?? 0),
+      ],
+    );
+  }
+
+  /** Layer norm and token shift: dst[j] = xx + (xx before - xx) * mu[j]. */
+  normMix(x: Activation, norm: Norm, shift: StatePart, mu: Vectors, dst: readonly Activation[]): void {
+    const split = this.#split(BLOCK, x.channels);
+    const [first, second] = dst as [Activation, Activation | undefined];
+    const record = this.#record(
+      OP_NORM_MIX,
+      [[x, "all"]],
+      dst.map((d) => [d, split] as const),
+      [
+        x.address,
+        x.channels,
+        norm.weight.address,
+        norm.bias.address,
+        bits(norm.eps),
+        shift.offset,
+        mu.address,
+        dst.length,
+        first.address,
+        second ? second.address - first.address : 0,
+        first.q8,
+        second ? second.q8 - first.q8 : 0,
+        0,
+      ],
+    );
+    // Whether an output is wanted quantised is known when a matmul reads it; then its bit is set.
+    dst.forEach((d, j) => {
+      d.quantize = () => {
+        record[F_ARGS / 4 + 12]! |= 1 << j;
+      };
+    });
+  }
+
+  /** dst = weights @ input, then `finish` (FINISH_*). */
+  matmul(dst: Activation, weights: Matrix, input: Activation, finish = 0): void {
+    const integer = weights.type === "q8_0";
+    if (integer) input.quantize!();
+    const split = this.#split(PIECE, weights.rows);
+    this.#record(
+      OP_MATMUL,
+      [[input, "all"]],
+      [[dst, split]],
+      [
+        dst.address,
+        rowBytes(dst.channels),
+        weights.address,
+        WEIGHT_TYPES[weights.type],
+        integer ? input.q8 : input.address,
+        rowBytes(input.channels),
+        weights.rows,
+        weights.columns,
+        finish,
+      ],
+    );
+  }
+
+  /** RWKV-7's heads; see assembly/wkv7.ts. acts: r, k, v and the LoRA outputs w, a, v, g. */
+  wkv7(
+    out: Activation,
+    acts: readonly Activation[],
+    params: Vectors,
+    headSize: number,
+    eps: number,
+    state: StatePart,
+    first: Activation,
+    isFirstLayer: boolean,
+  ): void {
+    const split = this.#split(headSize, out.channels);
+    const reads = acts.map((a) => [a, "all"] as const);
+    this.#record(
+      OP_WKV7,
+      isFirstLayer ? reads : [...reads, [first, split]],
+      [[out, split], ...(isFirstLayer ? [[first, split] as const] : [])],
+      [
+        acts[0]!.address,
+        acts[1]!.address - acts[0]!.address,
+        params.address,
+        out.channels,
+        headSize,
+        bits(eps),
+        state.offset,
+        first.address,
+        isFirstLayer ? 1 : 0,
+        out.address,
+      ],
+    );
+  }
+
+  /** Keeps each session's last row in its slot. */
+  keep(x: Activation, part: StatePart): void {
+    this.#record(OP_KEEP, [[x, "all"]], [], [x.address, x.channels, part.offset]);
+  }
+
+  /** dst = layer norm of the rows whose logits are wanted. */
+  gatherNorm(dst: Activation, x: Activation, norm: Norm): void {
+    this.#record(
+      OP_GATHER_NORM,
+      [[x, "all"]],
+      [[dst, "rows"]],
+      [this.#headList, x.channels, norm.weight.address, norm.bias.address, bits(norm.eps), dst.address],
+    );
+  }
+
+  /** From here on the rows are those whose logits are wanted; they lie in the slots, so everything before must be done. */
+  heads(): void {
+    this.#rowsAt = BATCH_HEADS;
+    this.#fence();
+  }
+
+  // --- The end --------------------------------------------------------------------------------------------------------
+
+  /** Closes the plan. `x`: the last layer's output; `hidden`: where it is kept; `logits`: the head's output. */
+  finish(x: Activation, hidden: StatePart, logits: Activation): EngineSpec {
+    const o = this.#options;
+    this.#fence();
+    const arena = this.#arena;
+    const team = arena.alloc(TEAM_BYTES);
+    const scratchStride = align(SCRATCH_BYTES + o.rows * PIECE * 4);
+    const scratch = arena.alloc(scratchStride * o.ranks);
+    const vocab = logits.channels;
+    const samplerWork = arena.alloc(align(vocab * 4) * 3);
+    const samplerStride = 64 + align(vocab * 4);
+    const samplers = arena.alloc(samplerStride * o.generations);
+    const directory = arena.alloc(o.sessions * 4);
+    const program = arena.alloc((this.#records.length + 2) * RECORD_BYTES);
+    // Room for 32 rows of the widest matrix, twice: as they come and as they are converted.
+    const stagingBytes = align(Math.max(STAGING, this.#longestRow * PIECE));
+    const staging = arena.alloc(stagingBytes * 2 + align(this.#longestRow + 128));
+    const slots = arena.end;
+    const slotBytes = align(this.#slot);
+
+    const image = new Uint32Array(((this.#records.length + 2) * RECORD_BYTES) / 4);
+    image[H_TEAM / 4] = team;
+    image[H_BATCH / 4] = this.#batch;
+    image[H_SCRATCH / 4] = scratch;
+    image[H_SCRATCH_STRIDE / 4] = scratchStride;
+    this.#records.forEach((record, i) => {
+      image.set(record, ((i + 1) * RECORD_BYTES) / 4);
+    });
+    image[((this.#records.length + 1) * RECORD_BYTES + F_OP) / 4] = OP_END;
+
+    const bytes = slots + slotBytes * Math.min(SLOTS_AT_START, o.sessions + 2);
+    if (bytes > LIMIT) {
+      throw new RwkvError(
+        "memory",
+        `The model needs ${gib(bytes)} (${gib(this.#weightBytes)} of weights), more than the ${gib(LIMIT)} that 32-bit WebAssembly can address. Load it with smaller weights, such as weights: "q8_0".`,
+      );
+    }
+    return {
+      bytes,
+      maximumBytes: Math.min(LIMIT, slots + slotBytes * (o.sessions + o.generations + 2)),
+      ranks: o.ranks,
+      team,
+      batch: this.#batch,
+      program,
+      image,
+      rows: o.rows,
+      heads: this.#heads,
+      headList: this.#headList,
+      x: x.address,
+      xStride: rowBytes(x.channels),
+      logits: logits.address,
+      logitsStride: rowBytes(vocab),
+      vocab,
+      samplerWork,
+      samplers,
+      samplerStride,
+      generations: o.generations,
+      directory,
+      sessions: o.sessions,
+      slots,
+      slotBytes,
+      state: this.state,
+      hidden: hidden.offset,
+      width: x.channels,
+      staging,
+      stagingBytes,
+      weightBytes: this.#weightBytes,
+    };
+  }
+
+  // --- Inside ---------------------------------------------------------------------------------------------------------
+
+  #weights(bytes: number, row: number): number {
+    this.#weightBytes += bytes;
+    this.#longestRow = Math.max(this.#longestRow, row);
+    return this.#arena.alloc(bytes);
+  }
+
+  /** How `total` channels in units of `unit` are shared out; equal words mean equal shares. */
+  #split(unit: number, total: number): string {
+    return `${unit}*${Math.ceil(total / unit)}`;
+  }
+
+  #quantize(input: Activation): void {
+    // By the ranks that wrote the channels, if their shares are whole blocks: then nobody has to wait.
+    const unit = Number(input.writeSplit.split("*")[0]);
+    const own = unit > 0 && unit % BLOCK === 0;
+    const split = own ? input.writeSplit : this.#split(BLOCK, input.channels);
+    this.#record(
+      OP_QUANTIZE,
+      [[input, split]],
+      [[input, split]],
+      [input.q8, input.address, rowBytes(input.channels), input.channels, own ? unit : BLOCK],
+    );
+    input.quantize = () => {};
+  }
+
+  #record(
+    op: number,
+    reads: readonly (readonly [Activation, string])[],
+    writes: readonly (readonly [Activation, string])[],
+    args: readonly number[],
+  ): number[] {
+    const conflict =
+      reads.some(([a, split]) => a.written > this.#fenced && a.writeSplit !== split) ||
+      writes.some(
+        ([a, split]) =>
+          (a.read > this.#fenced && a.readSplit !== split) || (a.written > this.#fenced && a.writeSplit !== split),
+      );
+    if (conflict) this.#fence();
+    const record = new Array<number>(RECORD_BYTES / 4).fill(0);
+    record[F_OP / 4] = op;
+    record[F_ROWS / 4] = this.#batch + this.#rowsAt;
+    args.forEach((a, i) => {
+      record[F_ARGS / 4 + i] = a;
+    });
+    const index = this.#records.push(record) - 1;
+    for (const [a, split] of reads) {
+      a.readSplit = a.read > this.#fenced && a.readSplit !== split ? "all" : split;
+      a.read = index;
+    }
+    for (const [a, split] of writes) {
+      a.written = index;
+      a.writeSplit = split;
+      a.quantize = () => this.#quantize(a);
+    }
+    return record;
+  }
+
+  #fence(): void {
+    const last = this.#records.length - 1;
+    if (last < 0 || this.#fenced === last) return;
+    this.#records[last]![F_FENCE / 4] = 1;
+    this.#fenced = last;
+  }
+}

@@ -1,0 +1,30 @@
+/** What the core asks of a runtime. `src/platform/` answers, one file per kind of runtime, all of the same shape. */
+
+import type { Source } from "../types.ts";
+import type { Build } from "./kernels.ts";
+import type { Port, Reply, Request, Start } from "./protocol.ts";
+
+/** A worker of ours, seen from the host. It begins with a `Start`; the leader then speaks the protocol. */
+export interface WorkerHandle extends Port<Start | Request, Reply> {
+  /** Called once when the worker died without having been told to. */
+  onDeath(listener: (reason: string) => void): void;
+  /** Whether the process should stay alive for it. A new worker does not hold the process. */
+  hold(yes: boolean): void;
+  terminate(): void;
+}
+
+export interface Platform {
+  /** For messages and `info`: "node", "web", ... */
+  readonly name: string;
+  /** One of the builds, compiled. */
+  kernels(build: Build): Promise<WebAssembly.Module>;
+  /** Starts a worker, where there are workers. */
+  readonly spawn?: () => WorkerHandle;
+  /** Whether workers can share a WebAssembly memory here and now. */
+  readonly sharesMemory: boolean;
+  readonly cores: number;
+  /** Lets the event loop go round once. */
+  breathe(): Promise<void>;
+  /** Opens what a path or URL names. */
+  open(where: string | URL, signal?: AbortSignal): Promise<Source>;
+}

@@ -1,0 +1,89 @@
+/**
+ * The messages between a host and its engine. They are the same whether the engine runs in a team of workers, in one worker or
+ * inline, so nothing in them is shared: arrays are copied or handed over.
+ */
+
+import type { ErrorCode } from "../errors.ts";
+import type { EngineSpec, WeightType } from "./planner.ts";
+
+/** How one generation draws its tokens; see docs/numerics.md for the order of things. */
+export interface Sampling {
+  maxTokens: number;
+  temperature: number;
+  topP: number;
+  topK: number;
+  repetitionPenalty: number;
+  presencePenalty: number;
+  frequencyPenalty: number;
+  penaltyDecay: number;
+  /** 64 bits, the low half first. */
+  seed: readonly [number, number];
+  stopTokens: readonly number[];
+}
+
+/** Some rows of a tensor on their way into memory. */
+export interface Rows {
+  kind: "matrix" | "vector" | "table";
+  /** For messages. */
+  name: string;
+  address: number;
+  /** Type in the file, and in memory. */
+  from: WeightType;
+  to: WeightType;
+  columns: number;
+  /** First of the rows in `bytes`, and how many they are. */
+  first: number;
+  rows: number;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+export type Request =
+  | { kind: "rows"; job: number; rows: Rows }
+  | { kind: "seal"; job: number; vectors: readonly { address: number; count: number }[] }
+  | { kind: "open"; job: number; session: number; from?: number }
+  | { kind: "close"; session: number }
+  | { kind: "save"; job: number; session: number }
+  | { kind: "restore"; job: number; session: number; position: number; state: Float32Array<ArrayBuffer> }
+  | { kind: "feed"; job: number; session: number; tokens: Uint32Array }
+  | { kind: "forward"; job: number; session: number; tokens: Uint32Array }
+  | { kind: "generate"; job: number; session: number; tokens: Uint32Array; sampling: Sampling }
+  | { kind: "abort"; job: number };
+
+export type FinishReason = "length" | "stop";
+
+export interface Done {
+  kind: "done";
+  job: number;
+  /** The session's position after the last commit. */
+  position?: number;
+  state?: Float32Array<ArrayBuffer>;
+  fingerprint?: string;
+  finishReason?: FinishReason;
+}
+
+export interface Failure {
+  kind: "error";
+  job: number;
+  code: ErrorCode | "aborted";
+  message: string;
+  position?: number;
+}
+
+export type Reply =
+  | Done
+  | Failure
+  | { kind: "ready" }
+  | { kind: "tokens"; job: number; tokens: Uint32Array }
+  | { kind: "fed"; job: number; position: number }
+  | { kind: "logits"; job: number; logits: Float32Array<ArrayBuffer> };
+
+/** The first message to a worker: what it is to be. */
+export type Start =
+  | { kind: "lead"; module: WebAssembly.Module; memory?: WebAssembly.Memory; spec: EngineSpec }
+  | { kind: "follow"; module: WebAssembly.Module; memory: WebAssembly.Memory; spec: EngineSpec; rank: number };
+
+/** One end of a connection that carries these messages. */
+export interface Port<Out, In> {
+  post(message: Out, transfer?: ArrayBuffer[]): void;
+  onMessage(listener: (message: In) => void): void;
+}
