@@ -1,19 +1,20 @@
 // One row of the embedding table as f32, exactly as the file has it.
 
+import { blocks } from "./blocks";
 import { f16_to_f32, f16_mask, f16_scale, widen_f16 } from "./lanes";
 import { BLOCK, T_BF16, T_F16, T_F32, T_Q8_0 } from "./ops";
 
 /** GGML's block of q8_0: an f16 scale, then 32 signed bytes. */
 export const GGML_Q8_0: usize = 34;
 
-/** dst: `count` f32; src: numbers of one of GGML's types, q8_0 in whole blocks. */
+/** dst: `count` f32, of q8_0 whole blocks; src: numbers of one of GGML's types. Infinities and NaN stay what they are. */
 export function to_f32(dst: usize, src: usize, type: i32, count: i32): void {
   if (type == T_F32) {
     memory.copy(dst, src, <usize>count * 4);
     return;
   }
   if (type == T_Q8_0) {
-    for (const end = src + <usize>(count / BLOCK) * GGML_Q8_0; src < end; src += GGML_Q8_0) {
+    for (const end = src + <usize>blocks(count) * GGML_Q8_0; src < end; src += GGML_Q8_0) {
       const d = f32x4.splat(f16_to_f32(load<u16>(src)));
       for (let i: usize = 0; i < <usize>BLOCK; i += 8) {
         const q = v128.load_ext<i8>(src + 2 + i);
@@ -32,7 +33,13 @@ export function to_f32(dst: usize, src: usize, type: i32, count: i32): void {
   } else if (type == T_F16) {
     const mask = f16_mask();
     const scale = f16_scale();
-    for (; src < end; src += 8, dst += 16) v128.store(dst, widen_f16(v128.load_ext<i16>(src), mask, scale));
+    const infinity = i32x4.splat(0x7f800000);
+    const above = f32x4.splat(65536);
+    for (; src < end; src += 8, dst += 16) {
+      const x = widen_f16(v128.load_ext<i16>(src), mask, scale);
+      // What came out as 65536 or more had the topmost exponent.
+      v128.store(dst, v128.or(x, v128.and(infinity, f32x4.ge(f32x4.abs(x), above))));
+    }
     for (let i = 0; i < rest; i++) store<f32>(dst + (<usize>i << 2), f16_to_f32(load<u16>(src + (<usize>i << 1))));
   }
 }
