@@ -10,7 +10,9 @@ export function quantize_block_q8(dst: usize, src: usize): void {
   m = f32x4.max(m, f32x4.max(f32x4.abs(v128.load(src, 32)), f32x4.abs(v128.load(src, 48))));
   m = f32x4.max(m, f32x4.max(f32x4.abs(v128.load(src, 64)), f32x4.abs(v128.load(src, 80))));
   m = f32x4.max(m, f32x4.max(f32x4.abs(v128.load(src, 96)), f32x4.abs(v128.load(src, 112))));
-  const s = max4(m) / 127;
+  let s: f32 = max4(m) / 127;
+  // A subnormal scale has too few digits for codes up to 127, and nothing that small counts: the block is zeros.
+  if (s < 1.17549435e-38) s = 0;
   store<f32>(dst, s, Q8_SCALE);
   if (s == 0) {
     for (let i = 0; i < 4; i++) v128.store(dst + i * 16, i32x4.splat(0));
