@@ -50,10 +50,11 @@ export const WEIGHT_TYPES = { f32: T_F32, f16: T_F16, bf16: T_BF16, q8_0: T_Q8_0
 export type WeightType = keyof typeof WEIGHT_TYPES;
 
 /** An order to the engine: bring this tensor to this place. */
-export type Load =
+export type Load = { bytes: number } & (
   | { kind: "matrix"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number }
   | { kind: "vector"; tensor: TensorInfo; address: number; count: number }
-  | { kind: "table"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number };
+  | { kind: "table"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number }
+);
 
 /** A part of a session's state. */
 export interface StatePart {
@@ -218,15 +219,17 @@ export class Planner {
 
   /** A weight matrix in `type`. */
   matrix(tensor: TensorInfo, rows: number, columns: number, type: WeightType): Matrix {
-    const address = this.#weights(packedBytes(type, rows, columns), storedRow("f32", columns));
-    this.loads.push({ kind: "matrix", tensor, type, address, rows, columns });
+    const bytes = packedBytes(type, rows, columns);
+    const address = this.#weights(bytes, storedRow("f32", columns));
+    this.loads.push({ bytes, kind: "matrix", tensor, type, address, rows, columns });
     return { address, type, rows, columns };
   }
 
   /** A table of rows to look up, exactly as the file has it. */
   table(tensor: TensorInfo, rows: number, columns: number, type: WeightType): Table {
-    const address = this.#weights(rows * storedRow(type, columns), storedRow("f32", columns));
-    this.loads.push({ kind: "table", tensor, type, address, rows, columns });
+    const bytes = rows * storedRow(type, columns);
+    const address = this.#weights(bytes, storedRow("f32", columns));
+    this.loads.push({ bytes, kind: "table", tensor, type, address, rows, columns });
     return { address, type, rows, columns };
   }
 
@@ -235,7 +238,7 @@ export class Planner {
     const row = rowBytes(channels);
     const address = this.#weights(row * tensors.length, row);
     tensors.forEach((tensor, i) => {
-      if (tensor) this.loads.push({ kind: "vector", tensor, address: address + i * row, count: channels });
+      if (tensor) this.loads.push({ bytes: row, kind: "vector", tensor, address: address + i * row, count: channels });
     });
     return { address, channels };
   }

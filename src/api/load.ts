@@ -1,0 +1,151 @@
+/** From a source to a model. */
+
+import { NUMERICS } from "../../assembly/ops.ts";
+import { blobSource, bytesSource } from "../bytes/source.ts";
+import { arrange, EngineHost, MAX_THREADS } from "../engine/host.ts";
+import { Planner, WEIGHT_TYPES, type WeightType } from "../engine/planner.ts";
+import type { Platform, WorkerHandle } from "../engine/platform.ts";
+import { RwkvError } from "../errors.ts";
+import { type Config, configOf } from "../model/config.ts";
+import { type LoadProgress, loadTensors } from "../model/load.ts";
+import { planRwkv7 } from "../model/rwkv7.ts";
+import { Tensors } from "../model/tensors.ts";
+import { parseVocabulary } from "../text/vocab.ts";
+import { WorldTokenizer } from "../text/world.ts";
+import type { Source, TensorFile } from "../types.ts";
+import { openWeights } from "../weights/open.ts";
+import { Model } from "./model.ts";
+
+/** A path or URL, or the file itself. */
+export type ModelSource = string | URL | Blob | Uint8Array<ArrayBuffer> | ArrayBuffer;
+
+export interface LoadOptions {
+  /** Threads that compute: 1 to 64, 0 for beside the caller, "auto" (the default) for as many as there are cores, at most 8. */
+  threads?: number | "auto";
+  /** Convert the large matrices to this type. Default: as in the file. Embeddings and small tensors stay exact. */
+  weights?: WeightType;
+  /** Which kernels: by detection, or plain SIMD, or relaxed SIMD. All give the same bits. */
+  build?: "auto" | "plain" | "relaxed";
+  /** The vocabulary as a World text file's content, for weights that bring none. */
+  vocabulary?: string | Uint8Array;
+  /** Most sessions at a time, 1 to 65536. Default 32. */
+  sessions?: number;
+  signal?: AbortSignal;
+  /** Called as tensors arrive. */
+  onProgress?: (progress: LoadProgress) => void;
+  /** @internal Most tokens in one step, and the first address; for tests. */
+  rows?: number;
+  base?: number;
+}
+
+/** Tokens in one step when a prompt is read: enough to make each weight serve many tokens, few enough to stay in the cache. */
+const ROWS = 64;
+/** Generations that can run at the same time; more wait for their turn. */
+const GENERATIONS = 8;
+
+export async function loadModel(platform: Platform, from: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  const { threads = "auto", weights, build = "auto", sessions = 32, signal } = options;
+  if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 0 && threads <= MAX_THREADS)) {
+    throw new RwkvError("input", `threads must be "auto" or an integer from 0 to ${MAX_THREADS}, not ${threads}.`);
+  }
+  if (weights !== undefined && !(weights in WEIGHT_TYPES)) {
+    throw new RwkvError("input", `weights must be one of ${Object.keys(WEIGHT_TYPES).join(", ")}, not ${weights}.`);
+  }
+  if (!["auto", "plain", "relaxed"].includes(build)) {
+    throw new RwkvError("input", `build must be "auto", "plain" or "relaxed", not ${build}.`);
+  }
+  if (!(Number.isInteger(sessions) && sessions >= 1 && sessions <= 65536)) {
+    throw new RwkvError("input", `sessions must be an integer from 1 to 65536, not ${sessions}.`);
+  }
+  signal?.throwIfAborted();
+
+  const arrangement = await arrange(platform, threads, build);
+  const source = await sourceOf(platform, from, signal);
+  // Workers take their time to start: they do so while the file's header is read.
+  const workers: WorkerHandle[] = [];
+  if (arrangement.mode !== "inline") {
+    for (let i = 0; i < arrangement.threads; i++) workers.push(platform.spawn!());
+  }
+  const compiling = platform.kernels(arrangement.build);
+  compiling.catch(() => {});
+  let file: TensorFile | undefined;
+  let engine: EngineHost | undefined;
+  try {
+    file = await openWeights(source, signal);
+    const config = configOf(file);
+    const planner = new Planner({
+      rows: options.rows ?? ROWS,
+      ranks: arrangement.threads,
+      sessions,
+      generations: Math.min(GENERATIONS, sessions),
+      base: options.base,
+    });
+    const spec = planOf(config, file, planner, weights);
+    const vocabulary = options.vocabulary === undefined ? file.vocabulary : parseVocabulary(options.vocabulary);
+    const tokenizer = vocabulary && new WorldTokenizer(vocabulary, config.vocab);
+    engine = await EngineHost.start(platform, arrangement, workers, await compiling, spec);
+    const fingerprint = await loadTensors(engine, spec, planner.loads, options.onProgress, signal);
+
+    const name = String(file.facts.get("general.name") ?? file.name);
+    const identity = {
+      model: name,
+      version: config.version,
+      layers: config.layers,
+      width: config.width,
+      fingerprint,
+      numerics: NUMERICS,
+    };
+    const bytesByType: Record<string, number> = {};
+    let parameters = 0;
+    for (const load of planner.loads) {
+      const type = load.kind === "vector" ? "f32" : load.type;
+      const count = load.kind === "vector" ? load.count : load.rows * load.columns;
+      parameters += count;
+      bytesByType[type] = (bytesByType[type] ?? 0) + load.bytes;
+    }
+    return new Model(
+      { engine, spec, identity, tokenizer, open: new Set() },
+      {
+        name,
+        version: config.version,
+        layers: config.layers,
+        width: config.width,
+        heads: config.heads,
+        headSize: config.headSize,
+        ffn: config.ffn,
+        vocab: config.vocab,
+        parameters,
+        container: file.container,
+        weights: bytesByType,
+        memory: spec.bytes,
+        stateBytes: spec.slotBytes,
+        mode: arrangement.mode,
+        threads: arrangement.threads,
+        build: arrangement.build,
+        numerics: NUMERICS,
+        fingerprint,
+        unknownTensors: file.unknown,
+      },
+    );
+  } catch (error) {
+    if (engine) engine.close();
+    else for (const worker of workers) worker.terminate();
+    throw error;
+  } finally {
+    await (file ?? source).close();
+  }
+}
+
+function planOf(config: Config, file: TensorFile, planner: Planner, weights: WeightType | undefined) {
+  const tensors = new Tensors(file, planner, weights);
+  if (config.version === "7") return planRwkv7(planner, tensors, config);
+  throw new RwkvError("unsupported", `${file.name} is RWKV-${config.version}; this version of rwkv-wasm runs RWKV-7.`);
+}
+
+async function sourceOf(platform: Platform, from: ModelSource, signal?: AbortSignal): Promise<Source> {
+  if (typeof from === "string" || from instanceof URL) return platform.open(from, signal);
+  if (from instanceof Blob) return blobSource(from);
+  if (from instanceof ArrayBuffer) return bytesSource("the given bytes", new Uint8Array(from));
+  if (from instanceof Uint8Array) return bytesSource("the given bytes", from);
+  throw new RwkvError("input", "A model is loaded from a path, a URL, a Blob or bytes.");
+}

@@ -1,0 +1,99 @@
+/** A loaded model. */
+
+import { RwkvError } from "../errors.ts";
+import { type GenerateOptions, type Generation, samplingOf } from "../generate.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { type Prompt, Session, type Shared } from "./session.ts";
+
+/** What a model is and how it runs. */
+export interface ModelInfo {
+  readonly name: string;
+  /** "7", ... */
+  readonly version: string;
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly headSize: number;
+  readonly ffn: number;
+  readonly vocab: number;
+  readonly parameters: number;
+  readonly container: string;
+  /** How many bytes of weights each type takes in memory, and all memory together. */
+  readonly weights: Readonly<Record<string, number>>;
+  readonly memory: number;
+  /** Bytes of one session's state. */
+  readonly stateBytes: number;
+  /** "team": workers with shared memory; "worker": one worker; "inline": beside the caller. */
+  readonly mode: "team" | "worker" | "inline";
+  readonly threads: number;
+  /** The build of the kernels. All give the same bits. */
+  readonly build: string;
+  readonly numerics: number;
+  /** Over the small tensors: the same for all weight types of one model. States carry it. */
+  readonly fingerprint: string;
+  /** Tensors of the file that mean nothing here. */
+  readonly unknownTensors: readonly string[];
+}
+
+export class Model {
+  readonly info: ModelInfo;
+  readonly #shared: Shared;
+
+  /** @internal Models come from `load`. */
+  constructor(shared: Shared, info: ModelInfo) {
+    this.#shared = shared;
+    this.info = info;
+  }
+
+  /** Text to tokens and back. Throws `RwkvError` "input" if the file brought no vocabulary and none was given. */
+  get tokenizer(): Tokenizer {
+    const { tokenizer } = this.#shared;
+    if (!tokenizer) throw new RwkvError("input", "The model came without a vocabulary: load it with `vocabulary`.");
+    return tokenizer;
+  }
+
+  /** A new session, or one that continues from what `session.save()` gave. */
+  session(saved?: Uint8Array): Session {
+    return new Session(this.#shared, { bytes: saved });
+  }
+
+  /** Generates from a prompt, in a session of its own that ends with it. */
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    // Checked before a session exists, so that bad options leave nothing behind.
+    samplingOf(options, this.#shared.spec.vocab, []);
+    const session = this.session();
+    const close = () => session.close();
+    try {
+      const generation = session.generate(prompt, options);
+      generation.result.then(close, close).catch(() => {});
+      return generation;
+    } catch (error) {
+      void close();
+      throw error;
+    }
+  }
+
+  /** The logits after each token: one array of `info.vocab` numbers per token. Without a session, from the beginning. */
+  async forward(
+    ids: readonly number[] | Uint32Array,
+    session?: Session,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<Float32Array[]> {
+    if (session) return session.forward(ids, options);
+    const own = this.session();
+    try {
+      return await own.forward(ids, options);
+    } finally {
+      await own.close();
+    }
+  }
+
+  /** Stops the engine and gives its memory back. What is still running is rejected with "closed". */
+  async close(): Promise<void> {
+    this.#shared.engine.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

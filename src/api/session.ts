@@ -1,0 +1,184 @@
+/** A session: one line of text that a model has taken in, held as its recurrent state. */
+
+import type { EngineHost, Listener } from "../engine/host.ts";
+import type { EngineSpec } from "../engine/planner.ts";
+import type { Done } from "../engine/protocol.ts";
+import { RwkvError } from "../errors.ts";
+import { type GenerateOptions, Generation, samplingOf } from "../generate.ts";
+import { decodeState, encodeState, type Identity } from "../model/state.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+
+/** Text, or token ids. Text at the very start of a session is preceded by the vocabulary's start token, ids are not. */
+export type Prompt = string | readonly number[] | Uint32Array;
+
+/** @internal What a model and its sessions share. */
+export interface Shared {
+  readonly engine: EngineHost;
+  readonly spec: EngineSpec;
+  readonly identity: Identity;
+  readonly tokenizer: Tokenizer | undefined;
+  /** Numbers of the sessions that are open. */
+  readonly open: Set<number>;
+}
+
+export interface FeedOptions {
+  signal?: AbortSignal;
+  /** Called as parts of a long text are taken in, with the session's position. */
+  onProgress?: (position: number) => void;
+}
+
+export class Session {
+  readonly #shared: Shared;
+  readonly #id: number;
+  readonly #opened: Promise<unknown>;
+  #position: number;
+  #busy = false;
+  #closed = false;
+
+  /** @internal Sessions come from `model.session()` and `session.fork()`. */
+  constructor(shared: Shared, from: { bytes?: Uint8Array; session?: Session }) {
+    this.#shared = shared;
+    const { engine, spec, identity, open } = shared;
+    const saved = from.bytes && decodeState(from.bytes, identity, spec.state);
+    let id = 0;
+    while (open.has(id)) id++;
+    if (id >= spec.sessions) {
+      throw new RwkvError(
+        "memory",
+        `${spec.sessions} sessions are open, which is the limit. Close one, or load the model with a larger \`sessions\`.`,
+      );
+    }
+    open.add(id);
+    this.#id = id;
+    this.#position = saved?.position ?? from.session?.position ?? 0;
+    this.#opened = saved
+      ? engine.request({ kind: "restore", session: id, ...saved }, {}, undefined, [saved.state.buffer])
+      : engine.request({ kind: "open", session: id, from: from.session ? from.session.#id : undefined });
+    this.#opened.catch(() => {}); // whoever uses the session hears of it
+  }
+
+  /** How many tokens the session has taken in, up to its last commit. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Takes in text or tokens; resolves to the new position. Aborted, it keeps what was committed: see `position`. */
+  async feed(prompt: Prompt, options: FeedOptions = {}): Promise<number> {
+    const tokens = this.#tokens(prompt);
+    await this.#work({ kind: "feed", tokens }, { fed: options.onProgress }, options.signal);
+    return this.#position;
+  }
+
+  /** Continues, after an optional prompt. */
+  generate(prompt: Prompt = [], options: GenerateOptions = {}): Generation {
+    const { spec, tokenizer } = this.#shared;
+    const sampling = samplingOf(options, spec.vocab, tokenizer?.eos ?? []);
+    const tokens = this.#tokens(prompt);
+    if (this.#position === 0 && tokens.length === 0) {
+      throw new RwkvError("input", "There is nothing to continue: the session is new and the prompt is empty.");
+    }
+    return new Generation(
+      (listener, signal) => this.#work({ kind: "generate", tokens, sampling }, listener, signal),
+      tokenizer,
+      tokens.length,
+      sampling.seed,
+      options.signal,
+    );
+  }
+
+  /** The logits after each of the tokens, which the session takes in: one array of `vocab` numbers per token. */
+  async forward(ids: readonly number[] | Uint32Array, options: { signal?: AbortSignal } = {}): Promise<Float32Array[]> {
+    const tokens = this.#tokens(ids);
+    const logits: Float32Array[] = [];
+    await this.#work({ kind: "forward", tokens }, { logits: (row) => logits.push(row) }, options.signal);
+    return logits;
+  }
+
+  /** Another session that stands where this one stands. Costs nothing until one of them moves. */
+  fork(): Session {
+    this.#check();
+    return new Session(this.#shared, { session: this });
+  }
+
+  /** The state as bytes, for `model.session(bytes)`, now or another day. Works even after the engine has failed. */
+  async save(): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#closed) throw new RwkvError("closed", "The session was closed.");
+    const { engine, spec, identity } = this.#shared;
+    if (engine.dead) {
+      const { state, position } = engine.rescue(this.#id);
+      return encodeState(identity, spec.state, position, state);
+    }
+    await this.#opened;
+    const { state, position } = await engine.request({ kind: "save", session: this.#id });
+    return encodeState(identity, spec.state, position!, state!);
+  }
+
+  /** Gives the state's memory back. A generation that still runs must be stopped first. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    if (this.#busy) throw new RwkvError("busy", "The session is at work: abort its generation before closing it.");
+    this.#closed = true;
+    this.#shared.engine.closeSession(this.#id);
+    this.#shared.open.delete(this.#id);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #check(): void {
+    if (this.#closed) throw new RwkvError("closed", "The session was closed.");
+    if (this.#busy) throw new RwkvError("busy", "The session is at work: wait for it, or fork it beforehand.");
+  }
+
+  #tokens(prompt: Prompt): Uint32Array {
+    const { tokenizer, spec } = this.#shared;
+    if (typeof prompt === "string") {
+      if (!tokenizer) {
+        throw new RwkvError(
+          "input",
+          "The model came without a vocabulary: load it with `vocabulary`, or give token ids.",
+        );
+      }
+      const ids = tokenizer.encode(prompt);
+      return this.#position === 0 && tokenizer.bos !== undefined ? Uint32Array.of(tokenizer.bos, ...ids) : ids;
+    }
+    if (!Array.isArray(prompt) && !(prompt instanceof Uint32Array)) {
+      throw new RwkvError("input", `A prompt is a string or an array of token ids, not ${typeof prompt}.`);
+    }
+    const bad = prompt.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= spec.vocab);
+    if (bad >= 0) {
+      throw new RwkvError(
+        "input",
+        `Token ${bad} of the prompt is ${prompt[bad]}; the model knows 0 to ${spec.vocab - 1}.`,
+      );
+    }
+    return Uint32Array.from(prompt);
+  }
+
+  async #work(
+    body:
+      | { kind: "feed" | "forward"; tokens: Uint32Array }
+      | { kind: "generate"; tokens: Uint32Array; sampling: ReturnType<typeof samplingOf> },
+    listener: Listener,
+    signal?: AbortSignal,
+  ): Promise<Done> {
+    this.#check();
+    this.#busy = true;
+    try {
+      await this.#opened;
+      const heard: Listener = {
+        ...listener,
+        fed: (position) => {
+          this.#position = position;
+          listener.fed?.(position);
+        },
+      };
+      const done = await this.#shared.engine.request({ ...body, session: this.#id }, heard, signal);
+      this.#position = done.position!;
+      return done;
+    } finally {
+      this.#busy = false;
+    }
+  }
+}

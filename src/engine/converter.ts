@@ -1,0 +1,56 @@
+/** Numbers from one type into another by the kernels, in a small memory of its own: for tools that write weights files. */
+
+import type { DType } from "../types.ts";
+import { instantiate, type Kernels } from "./kernels.ts";
+import { Arena, createMemory } from "./memory.ts";
+import { WEIGHT_TYPES, type WeightType } from "./planner.ts";
+
+/** Most numbers in one piece; a multiple of every type's block. The memory is about three times as many f32. */
+export const PIECE_NUMBERS = 1 << 18;
+
+/** A compiled build of the kernels. */
+export type KernelModule = Parameters<typeof instantiate>[0];
+
+export const isWeightType = (dtype: DType): dtype is WeightType => dtype in WEIGHT_TYPES;
+
+export class Converter {
+  readonly #kernels: Kernels;
+  readonly #bytes: Uint8Array;
+  readonly #from: number;
+  readonly #to: number;
+  readonly #scratch: number;
+
+  constructor(module: KernelModule) {
+    const arena = new Arena();
+    this.#from = arena.alloc(PIECE_NUMBERS * 4);
+    this.#to = arena.alloc(PIECE_NUMBERS * 4);
+    this.#scratch = arena.alloc(PIECE_NUMBERS * 4);
+    const memory = createMemory(arena.end, arena.end, false);
+    this.#kernels = instantiate(module, memory);
+    this.#bytes = new Uint8Array(memory.buffer);
+  }
+
+  /**
+   * `piece` holds `count` (up to PIECE_NUMBERS) numbers of type `from`, of block types a whole number of blocks. The answer
+   * holds them as `to`, and is good until the next call. A type converted to itself keeps its bits.
+   *
+   * `finite` says whether all numbers were finite before and after: what is finite in a wide type may not be in a narrow one.
+   */
+  convert(
+    piece: Uint8Array,
+    from: WeightType,
+    to: WeightType,
+    count: number,
+  ): { bytes: Uint8Array; finite: { before: boolean; after: boolean } } {
+    const [source, target] = [WEIGHT_TYPES[from], WEIGHT_TYPES[to]];
+    this.#bytes.set(piece, this.#from);
+    this.#kernels.convert(this.#to, target, this.#from, source, 1, count, this.#scratch);
+    return {
+      bytes: this.#bytes.subarray(this.#to, this.#to + this.#kernels.stored_bytes(target, count)),
+      finite: {
+        before: this.#kernels.not_finite(this.#from, source, count) < 0,
+        after: this.#kernels.not_finite(this.#to, target, count) < 0,
+      },
+    };
+  }
+}
