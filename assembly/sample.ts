@@ -57,7 +57,7 @@ export function sample(logits: usize, vocab: i32, params: usize, counts: usize, 
   // Only the likeliest tokens can be kept, so only tokens above a threshold are sorted; it is lowered until it is low enough.
   const total = exps(weights, scores, vocab, top, 1);
   const ids = weights + ((bytes + 15) & ~15);
-  const most = top_k == 0 ? vocab : min<i32>(top_k, vocab);
+  const most = top_k == 0 || top_k > <u32>vocab ? vocab : <i32>top_k;
   const mass = top_p >= 1 ? Infinity : <f64>top_p * total;
   let count = 0;
   for (let threshold: f32 = 1.0 / 1024.0; ; threshold = threshold < 1e-30 ? -1 : threshold * threshold) {
@@ -186,7 +186,10 @@ export function count(counts: usize, vocab: i32, params: usize, token: i32): voi
   const decay = load<f32>(params, SAMPLER_DECAY);
   if (decay != 1) {
     const d = f32x4.splat(decay);
-    for (let i: usize = 0; i < <usize>vocab * 4; i += 16) v128.store(counts + i, f32x4.mul(v128.load(counts + i), d));
+    const end = counts + <usize>vocab * 4;
+    let i = counts;
+    for (; i + 16 <= end; i += 16) v128.store(i, f32x4.mul(v128.load(i), d));
+    for (; i < end; i += 4) store<f32>(i, load<f32>(i) * decay);
   }
   const at = counts + (<usize>token << 2);
   store<f32>(at, load<f32>(at) + 1);
