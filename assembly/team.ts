@@ -61,6 +61,8 @@ function doze(team: usize, phase: i32): bool {
 export function poison(team: usize): void {
   if (!ASC_FEATURE_THREADS) return;
   atomic.store<i32>(team, 1, TEAM_POISON);
+  // A rank that has just read the old flag must not fall asleep on the old epoch: nothing would wake it.
+  atomic.add<i32>(team, 1, TEAM_EPOCH);
   atomic.notify(team + TEAM_PHASE, -1);
   atomic.notify(team + TEAM_EPOCH, -1);
 }
