@@ -140,9 +140,13 @@ export class Generation implements AsyncIterable<Part> {
         this.#wake?.();
       },
     };
-    const both = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
-    this.result = run(listener, both).then(
+    // Two reasons to stop: the caller's signal, and nobody reading any more.
+    const stop = () => this.#stop.abort(signal!.reason);
+    if (signal?.aborted) stop();
+    else signal?.addEventListener("abort", stop);
+    this.result = run(listener, this.#stop.signal).then(
       (done) => {
+        signal?.removeEventListener("abort", stop);
         const rest = text.flush();
         if (rest) this.#parts.push({ text: rest, token: last });
         this.#end();
@@ -154,6 +158,7 @@ export class Generation implements AsyncIterable<Part> {
         };
       },
       (error) => {
+        signal?.removeEventListener("abort", stop);
         this.#failure = { error };
         this.#end();
         throw error;
