@@ -26,8 +26,19 @@ export interface Source {
   readonly size: number;
   /** Exactly `length` bytes from `offset`, in an array whose buffer belongs to the caller (it may be transferred). */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Opens the file of that name beside this one, in the same folder; `undefined` if there is none. For models of several
+   * files. What it opens is closed by whoever asked for it. Absent where there is no beside, as with plain bytes.
+   */
+  sibling?(name: string, signal?: AbortSignal): Promise<Source | undefined>;
   close(): Promise<void>;
 }
+
+/**
+ * What a converter has already done to a tensor's numbers, where x is what official checkpoints hold. The plan has to leave
+ * that step out, or to undo it.
+ */
+export type Form = "exp(x)" | "-exp(x)" | "exp(-exp(x))";
 
 /** One tensor as it lies in a file. No data is held. */
 export interface TensorInfo {
@@ -43,6 +54,8 @@ export interface TensorInfo {
   readonly shape: readonly number[];
   /** True when the file holds the matrix as (inputs, outputs), so that it must be turned while packing. */
   readonly transposed: boolean;
+  /** Absent: the numbers are those of official checkpoints. */
+  readonly form?: Form;
   readonly source: Source;
   /** Where the data starts in `source`, and how many bytes it takes. */
   readonly offset: number;
