@@ -56,6 +56,8 @@ interface Job {
   generated: number;
   out: number[];
   finishReason?: "length" | "stop";
+  /** The last step that it had a part in. */
+  served: number;
 }
 
 interface Head {
@@ -78,6 +80,7 @@ export class Engine {
   #broken: RwkvError | undefined;
   /** Milliseconds per row of late, to keep steps short where they cannot be interrupted. */
   #rowTime = 0;
+  #steps = 0;
 
   constructor(
     spec: EngineSpec,
@@ -124,7 +127,8 @@ export class Engine {
         return;
       }
       case "open": {
-        const from = request.from === undefined ? this.#slots.fresh : this.#sessions.get(request.from)!;
+        const from = request.from === undefined ? this.#slots.fresh : this.#sessions.get(request.from);
+        if (from === undefined) throw new RwkvError("state", "The session to fork could not be restored itself.");
         this.#stand(request.session, this.#slots.retain(from));
         this.#port.post({ kind: "done", job: request.job, position: this.#slots.position(from) });
         return;
@@ -168,6 +172,7 @@ export class Engine {
           sampler: -1,
           generated: 0,
           out: [],
+          served: 0,
         });
         if (!this.#working) void this.#work();
       }
@@ -229,12 +234,13 @@ export class Engine {
     this.#working = true;
     let breath = performance.now();
     while (this.#jobs.length > 0) {
+      let whole = true;
       try {
-        this.#step();
+        whole = this.#step();
       } catch (error) {
         this.#break(error);
       }
-      if (performance.now() - breath >= this.#around.interval) {
+      if (!whole || performance.now() - breath >= this.#around.interval) {
         this.#flush();
         await this.#around.breathe();
         breath = performance.now();
@@ -243,57 +249,64 @@ export class Engine {
     this.#working = false;
   }
 
-  /** One pass over the weights: some rows of every job that has any, then a token for every generation that is due. */
-  #step(): void {
+  /**
+   * One pass over the weights: some rows of every job that has any, then a token for every generation that is due.
+   * False when it was cut short: nothing was committed, and there is a message to hear.
+   */
+  #step(): boolean {
     const spec = this.#spec;
-    const table = new Uint32Array(this.#memory.buffer, spec.batch + BATCH_TABLE, (spec.rows * ROW_BYTES) / 4);
-    const list = new Uint32Array(this.#memory.buffer, spec.headList, spec.heads);
     const most = this.#mostRows();
     const heads: Head[] = [];
     const moved = new Map<Job, number>();
-    let rows = 0;
-    try {
-      // Who needs least comes first: a long prompt fills what the generations leave of a step.
-      const waiting = [...this.#jobs].sort((a, b) => a.tokens.length - a.at - (b.tokens.length - b.at));
-      for (const job of waiting) {
-        if (job.kind === "generate" && job.sampler < 0 && !this.#beginSampling(job)) continue;
-        const left = job.tokens.length - job.at;
-        const room = spec.heads - heads.length;
-        // A row of logits for each token, for the last one, or none.
-        const wants = job.kind === "forward" ? "all" : job.kind === "generate" && !job.finishReason ? "last" : "none";
-        let take = Math.min(left, most - rows);
-        if (wants === "all") take = Math.min(take, room);
-        if (wants === "last" && take === left && room === 0) take = Math.max(0, left - 1);
-        const slot = this.#sessions.get(job.session)!;
-        if (left === 0) {
-          if (wants === "last" && room > 0) heads.push({ job, row: slot + spec.hidden });
-          continue;
-        }
-        if (take === 0) continue;
-        const to = this.#slots.acquire();
-        moved.set(job, to);
-        const position = this.#slots.position(slot);
-        this.#slots.setPosition(to, position + take);
-        for (let i = 0; i < take; i++) {
-          table.set([job.tokens[job.at + i]!, slot, to, position + i], ((rows + i) * ROW_BYTES) / 4);
-          if (wants === "all") heads.push({ job, row: spec.x + (rows + i) * spec.xStride });
-        }
-        if (wants === "last" && take === left) heads.push({ job, row: to + spec.hidden });
-        rows += take;
+    const rows: number[][] = [];
+    // Who needs least comes first, then who waited longest: a long prompt fills what the generations leave of a step.
+    const left = (job: Job) => job.tokens.length - job.at;
+    const waiting = [...this.#jobs].sort((a, b) => left(a) - left(b) || a.served - b.served);
+    for (const job of waiting) {
+      if (job.kind === "generate" && job.sampler < 0 && !this.#beginSampling(job)) continue;
+      const room = spec.heads - heads.length;
+      // A row of logits for each token, for the last one, or none.
+      const wants = job.kind === "forward" ? "all" : job.kind === "generate" && !job.finishReason ? "last" : "none";
+      const slot = this.#sessions.get(job.session)!;
+      if (left(job) === 0) {
+        if (wants === "last" && room > 0) heads.push({ job, row: slot + spec.hidden });
+        continue;
       }
-    } catch (error) {
-      // No room for a state: whoever needs it fails, the others go on.
-      for (const to of moved.values()) this.#slots.release(to);
-      const { code, message } = known(error);
-      const starving = this.#jobs.find((job) => !moved.has(job) && job.at < job.tokens.length) ?? this.#jobs[0]!;
-      this.#fail(starving, code, message);
-      return;
+      let take = Math.min(left(job), most - rows.length);
+      if (wants === "all") take = Math.min(take, room);
+      if (wants === "last" && take === left(job) && room === 0) take--;
+      if (take === 0) continue;
+      let to: number;
+      try {
+        to = this.#slots.acquire();
+      } catch (error) {
+        // The others give theirs back when they have moved. With nobody to wait for, there is no room.
+        if (moved.size === 0 && heads.length === 0) {
+          const { code, message } = known(error);
+          this.#fail(job, code, message);
+        }
+        break;
+      }
+      moved.set(job, to);
+      const position = this.#slots.position(slot);
+      this.#slots.setPosition(to, position + take);
+      for (let i = 0; i < take; i++) {
+        if (wants === "all") heads.push({ job, row: spec.x + rows.length * spec.xStride });
+        rows.push([job.tokens[job.at + i]!, slot, to, position + i]);
+      }
+      if (wants === "last" && take === left(job)) heads.push({ job, row: to + spec.hidden });
     }
+    // Only now: new slots may have made the memory grow, which detaches earlier views.
+    const table = new Uint32Array(this.#memory.buffer, spec.batch + BATCH_TABLE, (spec.rows * ROW_BYTES) / 4);
+    rows.forEach((row, i) => {
+      table.set(row, (i * ROW_BYTES) / 4);
+    });
+    const list = new Uint32Array(this.#memory.buffer, spec.headList, spec.heads);
     heads.forEach((head, i) => {
       list[i] = head.row;
     });
     const counts = new Uint32Array(this.#memory.buffer, spec.batch, 2);
-    counts[BATCH_ROWS / 4] = rows;
+    counts[BATCH_ROWS / 4] = rows.length;
     counts[BATCH_HEADS / 4] = heads.length;
 
     const started = performance.now();
@@ -302,11 +315,14 @@ export class Engine {
       for (const to of moved.values()) this.#slots.release(to);
       if (verdict !== RUN_ABORTED) throw new RwkvError("engine", "A thread of the engine died. Load the model again.");
       Atomics.store(new Int32Array(this.#memory.buffer, spec.team, TEAM_BYTES / 4), TEAM_ABORT / 4, 0);
-      return;
+      return false;
     }
-    if (rows > 0) this.#rowTime = (performance.now() - started) / rows;
+    if (rows.length > 0) this.#rowTime = (performance.now() - started) / rows.length;
+    this.#steps++;
 
+    for (const { job } of heads) job.served = this.#steps;
     for (const [job, to] of moved) {
+      job.served = this.#steps;
       const from = this.#sessions.get(job.session)!;
       job.at += this.#slots.position(to) - this.#slots.position(from);
       this.#stand(job.session, to);
@@ -325,6 +341,7 @@ export class Engine {
     for (const job of [...this.#jobs]) {
       if (job.at === job.tokens.length && (job.kind !== "generate" || job.finishReason)) this.#done(job);
     }
+    return true;
   }
 
   /** Where a step cannot be interrupted it must be short; how a prompt is cut never changes a bit. */
