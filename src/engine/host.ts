@@ -36,7 +36,13 @@ export async function arrange(
   threads: number | "auto",
   build: "plain" | "relaxed" | "auto",
 ): Promise<Arrangement> {
-  const relaxed = build === "relaxed" || (build === "auto" && (await relaxedSimd()));
+  const relaxed = build !== "plain" && (await relaxedSimd());
+  if (build === "relaxed" && !relaxed) {
+    throw new RwkvError(
+      "unsupported",
+      `This runtime has no relaxed SIMD. Leave \`build\` out: the results are the same.`,
+    );
+  }
   const kind = relaxed ? "relaxed" : "plain";
   if (threads === 0 || !platform.spawn) return { mode: "inline", build: kind, threads: 1 };
   if (!platform.sharesMemory || !(await wasmThreads())) return { mode: "worker", build: kind, threads: 1 };
@@ -176,6 +182,8 @@ export class EngineHost {
     this.#closed = true;
     this.#poison();
     for (const worker of this.#workers) worker.terminate();
+    // An engine beside the caller stops when it has nothing left to do.
+    if (this.#workers.length === 0) for (const job of this.#pending.keys()) this.#port.post({ kind: "abort", job });
     this.#rejectAll(new RwkvError("closed", "The model was closed."));
   }
 
