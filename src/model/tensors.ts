@@ -36,7 +36,8 @@ export class Tensors {
   /** A large matrix of (outputs, inputs). */
   matrix(name: string, rows: number, columns: number): Matrix {
     const tensor = this.#get(name, [rows, columns]);
-    return this.#planner.matrix(tensor, rows, columns, this.#type ?? typeIn(tensor));
+    const type = typeIn(tensor);
+    return this.#planner.matrix(tensor, rows, columns, this.#type ?? type);
   }
 
   /** A small matrix, which stays exactly as it is. */
