@@ -168,6 +168,10 @@ export class Generation implements AsyncIterable<Part> {
     this.result.catch(() => {});
   }
 
+  #leave(): void {
+    this.#stop.abort(new RwkvError("input", "The generation was left before its end."));
+  }
+
   #end(): void {
     this.#ended = true;
     this.#wake?.();
@@ -190,7 +194,7 @@ export class Generation implements AsyncIterable<Part> {
       }
     } finally {
       if (!this.#ended) {
-        this.#stop.abort(new RwkvError("input", "The generation was left before its end."));
+        this.#leave();
         await this.result.catch(() => {});
       }
     }
@@ -215,7 +219,9 @@ export class Generation implements AsyncIterable<Part> {
           if (value.text) return controller.enqueue(value.text);
         }
       },
-      async cancel() {
+      cancel: async () => {
+        // Before the iterator, which is deaf while it waits for the next part.
+        this.#leave();
         await parts.return();
       },
     });

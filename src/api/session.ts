@@ -104,11 +104,11 @@ export class Session {
   async save(): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#closed) throw new RwkvError("closed", "The session was closed.");
     const { engine, spec, identity } = this.#shared;
+    await this.#opened;
     if (engine.dead) {
       const { state, position } = engine.rescue(this.#id);
       return encodeState(identity, spec.state, position, state);
     }
-    await this.#opened;
     const { state, position } = await engine.request({ kind: "save", session: this.#id });
     return encodeState(identity, spec.state, position!, state!);
   }
