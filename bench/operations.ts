@@ -1,0 +1,169 @@
+// Everything beside the matrix products, one thread: what time mixing does per head and token, norms with their token shift,
+// quantising activations, drawing a token from a large vocabulary, and the functions of assembly/math.ts.
+import {
+  BATCH_TABLE,
+  ROW_BYTES,
+  ROW_FROM,
+  ROW_TO,
+  SAMPLER_BYTES,
+  SAMPLER_DECAY,
+  SAMPLER_FREQUENCY,
+  SAMPLER_PRESENCE,
+  SAMPLER_REPETITION,
+  SAMPLER_TEMPERATURE,
+  SAMPLER_TOP_P,
+} from "../assembly/ops.ts";
+import { type Build, instantiate, type Kernels } from "../src/engine/kernels.ts";
+import { Arena, createMemory } from "../src/engine/memory.ts";
+import { compiled, usableBuilds } from "./lib/built.ts";
+import { measure } from "./lib/measure.ts";
+import { fill } from "./lib/numbers.ts";
+import { list, options } from "./lib/options.ts";
+import { Report } from "./lib/report.ts";
+
+const chosen = options({
+  builds: (await usableBuilds()).join(),
+  json: undefined as string | undefined,
+});
+
+const MEMORY = 1 << 26;
+const HEAD = 64;
+const CHANNELS = 1024;
+const TOKENS = [1, 64];
+const VOCABULARY = 65536;
+const NUMBERS = 4096;
+/** What an RWKV-7 layer needs: six mixes of the normed input; seven activations and eight vectors of parameters. */
+const MIXES = 6;
+const ACTS = 7;
+const PARAMS = 8;
+
+const report = new Report("Other operations", chosen.json);
+
+for (const build of list(chosen.builds) as Build[]) {
+  const memory = createMemory(MEMORY, MEMORY, build.endsWith("threads"));
+  const kernels = instantiate(compiled(build), memory);
+  const row = report.table(`Build ${build}, 1 thread`, ["operation", "tokens", "time", "median", "unit"]);
+
+  /** Measures `run`, which does something `count` times. */
+  const time = async (name: string, tokens: number | string, count: number, unit: "ns" | "µs", run: () => void) => {
+    const scale = unit === "ns" ? 1e9 : 1e6;
+    const { best, median } = await measure(run, 0.3);
+    row(name, tokens, (best * scale) / count, (median * scale) / count, unit);
+  };
+
+  for (const n of TOKENS) {
+    const arena = new Arena(1 << 16);
+    const numbers = (count: number, scale = 1) => {
+      const at = arena.alloc(count * 4);
+      fill(memory, at, count, scale);
+      return at;
+    };
+    const slotFloats = CHANNELS * (HEAD + 1);
+    const [from, to] = [numbers(slotFloats, 0.1), numbers(slotFloats)];
+    const table = tableOf(memory, arena, n, from, to);
+
+    const acts = numbers(ACTS * n * CHANNELS);
+    const params = numbers(PARAMS * CHANNELS);
+    const first = numbers(n * CHANNELS);
+    const out = numbers(MIXES * n * CHANNELS);
+    const scratch = arena.alloc(PARAMS * HEAD * 4);
+    const S = CHANNELS * 4; // after the shift vector
+    const row4 = n * CHANNELS * 4;
+    const heads = CHANNELS / HEAD;
+    await time(`wkv7, per head of ${HEAD} and token`, n, heads * n, "µs", () =>
+      kernels.wkv7(table, n, acts, row4, params, CHANNELS, HEAD, 64e-5, S, first, 0, out, 0, heads, scratch),
+    );
+
+    const x = numbers(n * CHANNELS);
+    const [weight, bias, mu] = [numbers(CHANNELS), numbers(CHANNELS), numbers(MIXES * CHANNELS)];
+    const quantized = kernels.quantized_bytes(CHANNELS, n);
+    const q8 = arena.alloc(MIXES * quantized);
+    const blocks = CHANNELS / 32;
+    const mix = (mixes: number, mask: number) => () =>
+      kernels.norm_mix(
+        table,
+        n,
+        x,
+        CHANNELS,
+        weight,
+        bias,
+        1e-5,
+        0,
+        mu,
+        mixes,
+        out,
+        row4,
+        q8,
+        quantized,
+        mask,
+        0,
+        blocks,
+      );
+    await time(`norm_mix, ${MIXES} mixes of ${CHANNELS} channels, per token`, n, n, "µs", mix(MIXES, 0));
+    await time("  the same, 3 of them quantised", n, n, "µs", mix(MIXES, 0b1101));
+    await time(`quantize_q8, ${CHANNELS} channels, per token`, n, n, "µs", () =>
+      kernels.quantize_q8(q8, x, CHANNELS * 4, 0, blocks, n),
+    );
+  }
+  await drawing(kernels, memory, time);
+  await functions(kernels, memory, time);
+}
+report.end();
+
+type Timer = (name: string, tokens: string, count: number, unit: "ns" | "µs", run: () => void) => Promise<void>;
+
+/** The table of a batch in which one session has n rows. */
+function tableOf(memory: WebAssembly.Memory, arena: Arena, n: number, from: number, to: number): number {
+  const table = arena.alloc(BATCH_TABLE + n * ROW_BYTES) + BATCH_TABLE;
+  for (let t = 0; t < n; t++) {
+    const row = new Uint32Array(memory.buffer, table + t * ROW_BYTES, ROW_BYTES / 4);
+    row[ROW_FROM / 4] = from;
+    row[ROW_TO / 4] = to;
+  }
+  return table;
+}
+
+async function drawing(kernels: Kernels, memory: WebAssembly.Memory, time: Timer): Promise<void> {
+  const arena = new Arena(1 << 16);
+  const [logits, counts] = [arena.alloc(VOCABULARY * 4), arena.alloc(VOCABULARY * 4)];
+  const params = arena.alloc(SAMPLER_BYTES);
+  const work = arena.alloc(VOCABULARY * 12 + 64);
+  // About normally distributed with deviation 4, which leaves a few hundred tokens in question.
+  const four = arena.alloc(VOCABULARY * 16);
+  fill(memory, four, VOCABULARY * 4, 4 * Math.sqrt(3 / 4));
+  const spread = new Float32Array(memory.buffer, four, VOCABULARY * 4);
+  const values = new Float32Array(memory.buffer, logits, VOCABULARY);
+  for (let i = 0; i < VOCABULARY; i++) {
+    values[i] = [1, 7, 31, 127].reduce((sum, step) => sum + spread[(i * step * 5 + step) % spread.length], 0);
+  }
+  const tokens = new Float32Array(memory.buffer, counts, VOCABULARY).fill(0);
+  for (let i = 0; i < 500; i++) tokens[(i * 7919) % VOCABULARY] = 1 + (i % 3);
+  const sampler = new Float32Array(memory.buffer, params, SAMPLER_BYTES / 4).fill(0);
+  const set = (temperature: number, topP: number, penalty: number) => {
+    sampler[SAMPLER_TEMPERATURE / 4] = temperature;
+    sampler[SAMPLER_TOP_P / 4] = topP;
+    sampler[SAMPLER_REPETITION / 4] = 1 + penalty;
+    sampler[SAMPLER_PRESENCE / 4] = penalty;
+    sampler[SAMPLER_FREQUENCY / 4] = penalty;
+    sampler[SAMPLER_DECAY / 4] = 1 - penalty / 10;
+  };
+  const sample = (with_: number) => () => void kernels.sample(logits, VOCABULARY, params, with_, work);
+  set(0, 1, 0);
+  await time(`sample, vocabulary ${VOCABULARY}, greedy`, "", 1, "µs", sample(0));
+  set(0.8, 1, 0);
+  await time("  temperature 0.8", "", 1, "µs", sample(0));
+  set(0.8, 0.9, 0);
+  await time("  temperature 0.8, top-p 0.9", "", 1, "µs", sample(0));
+  set(0.8, 0.9, 0.1);
+  await time("  the same with penalties", "", 1, "µs", sample(counts));
+  await time("  counting a token, with decay", "", 1, "µs", () => kernels.count(counts, VOCABULARY, params, 1));
+}
+
+async function functions(kernels: Kernels, memory: WebAssembly.Memory, time: Timer): Promise<void> {
+  const arena = new Arena(1 << 16);
+  const [to, from] = [arena.alloc(NUMBERS * 4), arena.alloc(NUMBERS * 4)];
+  fill(memory, from, NUMBERS, 8);
+  for (const name of ["exp4", "sigmoid4", "tanh4", "softplus4"] as const) {
+    await time(`${name.slice(0, -1)}, per number`, "", NUMBERS, "ns", () => kernels[name](to, from, NUMBERS));
+  }
+}
