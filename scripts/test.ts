@@ -83,7 +83,7 @@ async function runAll(files: string[]): Promise<void> {
 async function installRuntimes(): Promise<boolean> {
   const folder = "test/runtimes";
   if (newest([`${folder}/node_modules/.package-lock.json`]) > newest([`${folder}/package-lock.json`])) return true;
-  console.log("Installing Deno, Bun and other versions of Node for the tests (about 250 MB, once) ...");
+  console.log("Installing Deno, Bun and other versions of Node for the tests (once; 800 MB on disk) ...");
   return step("install runtimes", run("npm", ["ci", "--prefix", folder]));
 }
 
