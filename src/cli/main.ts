@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+/** The program `rwkv`: finds the command, runs it, and turns whatever goes wrong into one sentence and an exit code. */
+
+import { stripVTControlCharacters } from "node:util";
+import { type CommandDef, renderUsage, runCommand } from "citty";
+import { version } from "../../package.json";
+import { checkArguments, UsageError } from "./arguments.ts";
+import { Interrupted } from "./interrupt.ts";
+import { quantizeCommand } from "./quantize.ts";
+import { runCommand as run } from "./run.ts";
+import { isBrokenPipe, printable, write } from "./terminal.ts";
+
+const meta = { name: "rwkv", version, description: "RWKV language models on the CPU" };
+// Without a prototype, so that `rwkv constructor` is no command.
+const commands: Record<string, CommandDef> = { __proto__: null!, run, quantize: quantizeCommand };
+const program: CommandDef = { meta, subCommands: commands };
+
+const HELP = ["--help", "-h"];
+const VERSION = ["--version", "-v"];
+
+async function main([name, ...rest]: string[]): Promise<void> {
+  if (name === undefined || HELP.includes(name)) return await help(program);
+  if (VERSION.includes(name)) return await write(process.stdout, `${version}\n`);
+  if (name.startsWith("-")) throw new UsageError(`unknown option ${name}`);
+  const command = commands[name];
+  if (!command) throw new UsageError(`unknown command "${name}"`);
+  const end = rest.indexOf("--");
+  if ((end < 0 ? rest : rest.slice(0, end)).some((arg) => HELP.includes(arg))) return await help(command, program);
+  checkArguments(name, command, rest);
+  await runCommand(command, { rawArgs: rest });
+}
+
+async function help(command: CommandDef, parent?: CommandDef): Promise<void> {
+  const usage = (await renderUsage(command, parent)).replace(/ +$/gm, "").trimEnd();
+  await write(process.stdout, `${process.stdout.hasColors?.() ? usage : stripVTControlCharacters(usage)}\n`);
+}
+
+function fail(error: unknown): void {
+  if (error instanceof Interrupted) {
+    process.exitCode = error.exitCode;
+    return;
+  }
+  // Whoever read the output has what they wanted, as in `rwkv run | head`.
+  if (isBrokenPipe(error)) return;
+  process.exitCode = 1;
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`rwkv: ${printable(message).replaceAll("\n", " ")}\n`);
+  if (process.env.RWKV_DEBUG === "1" && error instanceof Error) console.error(error);
+}
+
+// Failed writes are heard of where they are made.
+process.stdout.on("error", () => {});
+process.stderr.on("error", () => {});
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  fail(error);
+}

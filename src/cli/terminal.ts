@@ -1,0 +1,54 @@
+/** Writing for people and for pipes. */
+
+import { reasonOf } from "./system.ts";
+
+/** Resolves when the text was taken, so that a closed pipe is noticed at once and a slow one is waited for. */
+export function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(text, (error) => {
+      if (!error) resolve();
+      else if (isBrokenPipe(error)) reject(error);
+      else reject(new Error(`the output cannot be written: ${reasonOf(error)}`, { cause: error }));
+    });
+  });
+}
+
+/** Whether an error says that nobody reads what is written any more. */
+export function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === "EPIPE";
+}
+
+/** Text without control characters other than tab and line feed: a model's text, or a file's names, must not steer a terminal. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
+  return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, "");
+}
+
+/** Text in less bright letters, where there are colours. */
+export function dim(stream: NodeJS.WriteStream, text: string): string {
+  return stream.hasColors?.() ? `\x1b[2m${text}\x1b[22m` : text;
+}
+
+/** How far something has come, in one line of a terminal that is gone when it is done. Pipes and files see nothing of it. */
+export class Progress {
+  readonly #stream = process.stderr;
+  readonly #what: string;
+  readonly #started = performance.now();
+  #shown = -1;
+
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  /** `loaded` of `total`. What is done in a third of a second is not worth showing. */
+  readonly update = ({ loaded, total }: { loaded: number; total: number }): void => {
+    const percent = Math.floor((loaded / total) * 100);
+    if (!this.#stream.isTTY || percent === this.#shown || performance.now() - this.#started < 300) return;
+    this.#shown = percent;
+    this.#stream.write(`\r${this.#what} ${percent} %`);
+  };
+
+  end(): void {
+    if (this.#shown >= 0) this.#stream.write("\r\x1b[K");
+  }
+}

@@ -1,0 +1,211 @@
+// `rwkv run`, as a user would run it.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { SETTINGS, THREADS } from "../../src/cli/run.ts";
+import { samplingOf } from "../../src/generate.ts";
+import { fixture } from "../weights/support.ts";
+import { rwkv, start } from "./rwkv.ts";
+
+const STATS = /^(\d+) tokens? at [\d.]+ per second, seed (\d+)\n$/;
+/** Never comes to an end: what was said is what is liked. */
+const ENDLESS = ["run", "--temp", "0", "--frequency-penalty", "-100", "--max-tokens", "2000000000"];
+
+const folder = "build/cli/run";
+mkdirSync(folder, { recursive: true });
+const file = (name: string, content: string | Uint8Array) => {
+  writeFileSync(`${folder}/${name}`, content);
+  return `${folder}/${name}`;
+};
+
+test("the prompt and the text go to stdout, what it took to stderr", async () => {
+  const { code, stdout, stderr } = await rwkv(["run", "--seed", "7", "--max-tokens", "30", "The little dog"]);
+  assert.is(code, 0, stderr);
+  assert.match(stdout, /^The little dog\S?.{30,}\n$/s);
+  assert.is(STATS.exec(stderr)?.[1], "30", stderr);
+  assert.is(STATS.exec(stderr)?.[2], "7");
+});
+
+test("the seed that is reported gives the same text, with any number of threads", async () => {
+  const first = await rwkv(["run", "--max-tokens", "40"]);
+  const seed = STATS.exec(first.stderr)![2];
+  for (const threads of ["0", "1", "2", "auto"]) {
+    const { stdout } = await rwkv(["run", "--max-tokens", "40", "--seed", seed, "--threads", threads]);
+    assert.is(stdout, first.stdout, `threads ${threads}`);
+  }
+  const other = await rwkv(["run", "--max-tokens", "40", "--seed", String((BigInt(seed) + 1n) % 2n ** 64n)]);
+  assert.is.not(other.stdout, first.stdout);
+});
+
+test("the story ends where it ends", async () => {
+  const { stdout, stderr } = await rwkv(["run", "--temp", "0", "--max-tokens", "2000"]);
+  assert.ok(Number(STATS.exec(stderr)![1]) < 2000);
+  assert.match(stdout, /^Once upon a time.*[^\n]\n$/s);
+});
+
+test("the prompt: an argument, else standard input, else the usual one", async () => {
+  const few = ["run", "--temp", "0", "--max-tokens", "3"];
+  const starts = async (args: string[], input: string | Uint8Array | undefined, text: string) => {
+    const { code, stdout, stderr } = await rwkv([...few, ...args], { input });
+    assert.is(code, 0, stderr);
+    assert.is(stdout.slice(0, text.length), text);
+    return stdout;
+  };
+  const asked = await starts(["A cat"], undefined, "A cat");
+  assert.is(await starts([], "A cat\n", "A cat"), asked);
+  assert.is(await starts([], "A cat\r\n", "A cat"), asked);
+  assert.is(await starts([], "\ufeffA cat", "A cat"), asked);
+  assert.is(await starts(["A cat"], "A dog", "A cat"), asked);
+  const usual = await starts([], undefined, "Once upon a time");
+  assert.is(await starts([], "", "Once upon a time"), usual);
+  await starts([], "A cat\n\n", "A cat\n");
+  await starts(["--", "--temp"], undefined, "--temp");
+  await starts([""], undefined, "");
+});
+
+test("every option does something", async () => {
+  const greedy = ["run", "--temp", "0", "--max-tokens", "60", "A dog"];
+  const plain = (await rwkv(greedy)).stdout;
+  for (const option of ["--repetition-penalty=3", "--presence-penalty=9", "--frequency-penalty=5", "--max-tokens=9"])
+    assert.is.not((await rwkv([...greedy, option])).stdout, plain, option);
+  const drawn = ["run", "--seed", "1", "--max-tokens", "60", "A dog"];
+  const some = (await rwkv(drawn)).stdout;
+  assert.is.not(some, plain);
+  for (const option of ["--temp=5", "--top-p=0.1", "--top-k=2", "--seed=2"])
+    assert.is.not((await rwkv([...drawn, option])).stdout, some, option);
+  assert.is((await rwkv([...drawn, "--top-k=1"])).stdout, plain);
+  assert.is((await rwkv([...drawn, "--temp=-0.0"])).stdout, plain);
+  const fixtureModel = ["--model", "test/fixtures/v7.f16.gguf"];
+  assert.is.not((await rwkv([...greedy, ...fixtureModel])).stdout, plain);
+  for (const type of ["f32", "f16", "bf16", "q8_0"])
+    assert.is((await rwkv([...greedy, "--weights", type])).code, 0, type);
+});
+
+test("the ranges of options are those of the interface", () => {
+  for (const [name, { option, low, high, above, integer, default: usual }] of Object.entries(SETTINGS)) {
+    const accepts = (value: number) => {
+      try {
+        samplingOf({ [option]: value }, 10, []);
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    assert.is(accepts(low), !above, `${name} ${low}`);
+    assert.is(accepts(high), true, `${name} ${high}`);
+    assert.is(accepts(integer ? low - 1 : low - 1e-6), false, `below ${name}`);
+    assert.is(accepts(integer ? high + 1 : high + 1e-6), false, `above ${name}`);
+    assert.is(accepts(low + 0.5), !integer, `${name} ${low + 0.5}`);
+    const defaults = samplingOf({}, 10, []) as unknown as Record<string, unknown>;
+    assert.is(defaults[option], Number(usual), `default of ${name}`);
+  }
+});
+
+const cut = file("cut.gguf", fixture("v7.f16.gguf").subarray(0, 500_000));
+const refusals: [args: string[], message: RegExp][] = [
+  [["--model", `${folder}/none.gguf`], /none\.gguf cannot be opened: there is no such file/],
+  [["--model", folder], /build\/cli\/run is a directory/],
+  [["--model", file("empty.gguf", "")], /empty\.gguf is empty/],
+  [["--model", cut], /cut\.gguf is cut off: tensor ".*" takes bytes \d+ to \d+, but the file ends at byte 500000/],
+  [["--model", file("page.gguf", "<!doctype html><title>Not found")], /page\.gguf is a web page/],
+  [["--model", "test/fixtures/quants.gguf"], /quants\.gguf holds a model of the architecture "none"/],
+  [["--temp", "-1"], /^rwkv: --temp must be a number from 0 to 100, not "-1"; see rwkv run --help\n$/],
+  [["--temp", "abc"], /--temp must be a number from 0 to 100, not "abc"/],
+  [["--temp", ""], /--temp must be a number from 0 to 100, not ""/],
+  [["--temp", "NaN"], /--temp must be/],
+  [["--temp", "0x1"], /--temp must be/],
+  [["--temp"], /--temp needs a value/],
+  [["--temp", "--seed", "1"], /--temp must be a number from 0 to 100, not "--seed"/],
+  [["--no-temp"], /unknown option --no-temp/],
+  [["--top-p", "0"], /--top-p must be a number above 0 to 1, not "0"/],
+  [["--top-k", "1.5"], /--top-k must be an integer from 0, not "1\.5"/],
+  [["--max-tokens", "0"], /--max-tokens must be an integer from 1, not "0"/],
+  [["--threads", "1000"], /--threads must be auto or an integer from 0 to 64, not "1000"/],
+  [["--threads", "1.5"], /--threads must be auto or an integer/],
+  [["--threads", "-1"], /--threads must be auto or an integer/],
+  [["--seed", "-1"], /--seed must be an integer from 0 to 2\^64 - 1/],
+  [["--seed", "18446744073709551616"], /--seed must be an integer from 0 to 2\^64 - 1/],
+  [["--weights", "q4_0"], /--weights must be one of f32, f16, bf16, q8_0, not "q4_0"/],
+  [["--weights", "toString"], /--weights must be one of/],
+  [["--colour", "red"], /unknown option --colour/],
+  [["--prompt=hello"], /unknown option --prompt/],
+  [["--maxTokens", "3"], /unknown option --maxTokens/],
+  [["-x"], /unknown option -x/],
+  [["-1"], /unknown option -1/],
+  [["Once", "upon"], /"upon" is one word too many \(a prompt of several words needs quotes\)/],
+];
+
+for (const [args, message] of refusals)
+  test(`refused in one sentence: rwkv run ${args.join(" ")}`, async () => {
+    const { code, stdout, stderr } = await rwkv(["run", ...args]);
+    assert.match(stderr, message);
+    assert.match(stderr, /^rwkv: [^\n]+\n$/);
+    assert.is(stdout, "");
+    assert.is(code, 1);
+  });
+
+test("standard input that is not UTF-8 is refused", async () => {
+  const input = Uint8Array.of(0x41, 0xff, 0x42);
+  const { code, stderr } = await rwkv(["run"], { input });
+  assert.is(stderr, "rwkv: the prompt on standard input is not UTF-8 text\n");
+  assert.is(code, 1);
+});
+
+test("what a file says cannot steer the terminal, and RWKV_DEBUG=1 shows where an error came from", async () => {
+  const { stderr } = await rwkv(["run", "--model", `${folder}/\x1b[31mred`]);
+  assert.match(stderr, /^rwkv: build\/cli\/run\/\[31mred cannot be opened/);
+  const env = ["RWKV_DEBUG=1", process.execPath, "dist/cli.js", "run", "--model", "none"];
+  assert.match((await start("env", env)).stderr, /^rwkv: none cannot.*\n.*Error.*\n +at /);
+});
+
+test("an interrupt ends the text where it is", async () => {
+  for (const [signal, expected] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const) {
+    const { code, stdout, stderr } = await rwkv([...ENDLESS, "Once"], { onOutput: (child) => child.kill(signal) });
+    assert.is(code, expected, stderr);
+    assert.match(stdout, /^Once.*\n$/s);
+    assert.match(stderr, /^\d+ tokens?( at [\d.]+ per second)?, seed \d+\n$/);
+  }
+});
+
+test("a reader who leaves is no error", async () => {
+  const gone = await rwkv([...ENDLESS, "Once"], { onOutput: (child) => child.stdout!.destroy() });
+  assert.is(gone.stderr, "");
+  assert.is(gone.code, 0);
+  const command = `{ "$0" dist/cli.js "$@"; echo "code $?" >&2; } | head -c 10`;
+  const { stdout, stderr } = await start("sh", ["-c", command, process.execPath, ...ENDLESS]);
+  assert.is(stdout, "Once upon ");
+  assert.is(stderr, "code 0\n");
+});
+
+test("output that cannot be written is an error", async () => {
+  if (!existsSync("/dev/full")) return;
+  const { code, stderr } = await start("sh", ["-c", '"$0" dist/cli.js run > /dev/full', process.execPath]);
+  assert.is(stderr, "rwkv: the output cannot be written: no space is left\n");
+  assert.is(code, 1);
+});
+
+test("help, version, and commands that do not exist", async () => {
+  const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+  for (const flag of ["--version", "-v"])
+    assert.equal(await rwkv([flag]), { code: 0, stdout: `${version}\n`, stderr: "" });
+  const help = await rwkv(["--help"]);
+  assert.is(help.code, 0);
+  for (const command of ["run", "quantize"]) assert.match(help.stdout, new RegExp(`^ +${command} `, "m"));
+  assert.equal(await rwkv([]), help);
+  const { stdout } = await rwkv(["run", "--help", "--nonsense"]);
+  for (const name of [...Object.keys(SETTINGS), "model", "seed", "threads", "weights"])
+    assert.match(stdout, new RegExp(`--${name}=`));
+  assert.match(stdout, `integer from ${THREADS.low} to ${THREADS.high}`);
+  assert.not.match(stdout, "\x1b");
+  for (const [args, message] of [
+    [["walk"], 'unknown command "walk"; see rwkv --help'],
+    [["constructor"], 'unknown command "constructor"; see rwkv --help'],
+    [["--walk"], "unknown option --walk; see rwkv --help"],
+  ] as const)
+    assert.equal(await rwkv([...args]), { code: 1, stdout: "", stderr: `rwkv: ${message}\n` });
+});
+
+test.run();
