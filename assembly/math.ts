@@ -1,6 +1,6 @@
 // exp, log, sigmoid, tanh, softplus over four f32 lanes. Engines disagree in the last bits of Math.exp and its kin, so the
 // package has its own, made of operations that IEEE 754 fixes. The bounds stated here, in units in the last place (ulp) of the
-// f32 result, were found by trying every f32; test/kernels/math.test.ts checks them. NaN gives NaN.
+// f32 result, were found by trying every f32; test/kernels/math.test.ts checks them. NaN gives NaN, but in log.
 
 const LOG2E: f32 = 1.44269504;
 // ln 2 in two parts; the first has 9 significant bits, so that n * LN2_HI is exact for every n that occurs.

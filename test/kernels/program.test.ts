@@ -49,6 +49,9 @@ function share(setting: Setting, step: Step, table: number, ranks: number): void
 
 const RANKS = [1, 2, 3, 7];
 
+/** Engines word it differently. */
+const trapped = (error: unknown) => error instanceof WebAssembly.RuntimeError;
+
 everywhere("embed: rows of the table in any type, with and without a norm", (setting) => {
   const { arena } = setting;
   const random = new Random(30);
@@ -94,7 +97,7 @@ everywhere("embed: a token beyond the vocabulary traps", (setting) => {
   const rows = batch(setting.arena, [1], [new Float32Array(8)], false, [11]);
   const x = setting.arena.output(128);
   const args = [setting.arena.input(new Float32Array(32 * 11)).at, ops.T_F32, 11, x.at, 32, 128, 0, 0, 0];
-  assert.throws(() => share(setting, { op: ops.OP_EMBED, rows: rows.region.at, args }, rows.table, 1), /unreachable/);
+  assert.throws(() => share(setting, { op: ops.OP_EMBED, rows: rows.region.at, args }, rows.table, 1), trapped);
 });
 
 everywhere("matmul: pieces of 32 rows to the ranks, every finish, no channel beyond the last", (setting) => {
@@ -248,7 +251,7 @@ everywhere("a record of no rows does nothing, an unknown one traps, the end ends
   assert.is(run(), ops.RUN_DONE);
   assert.is(run({ ...step, rows: none }, { op: 99, rows: none }, { op: ops.OP_END, rows: none }, step), ops.RUN_DONE);
   assert.is(slot.f32[0], 0);
-  assert.throws(() => run({ ...step, op: 99 }), /unreachable/);
+  assert.throws(() => run({ ...step, op: 99 }), trapped);
   assert.is(kernels.lead(program(setting, [step, step], table).at, 1), ops.RUN_DONE);
   assert.is(slot.f32[0], 5);
 });
