@@ -8,7 +8,7 @@ import { checkArguments, UsageError } from "./arguments.ts";
 import { Interrupted } from "./interrupt.ts";
 import { quantizeCommand } from "./quantize.ts";
 import { runCommand as run } from "./run.ts";
-import { isBrokenPipe, printable, write } from "./terminal.ts";
+import { hasColors, isBrokenPipe, printable, write } from "./terminal.ts";
 
 const meta = { name: "rwkv", version, description: "RWKV language models on the CPU" };
 // Without a prototype, so that `rwkv constructor` is no command.
@@ -32,7 +32,7 @@ async function main([name, ...rest]: string[]): Promise<void> {
 
 async function help(command: CommandDef, parent?: CommandDef): Promise<void> {
   const usage = (await renderUsage(command, parent)).replace(/ +$/gm, "").trimEnd();
-  await write(process.stdout, `${process.stdout.hasColors?.() ? usage : stripVTControlCharacters(usage)}\n`);
+  await write(process.stdout, `${hasColors(process.stdout) ? usage : stripVTControlCharacters(usage)}\n`);
 }
 
 function fail(error: unknown): void {

@@ -24,9 +24,14 @@ export function printable(text: string): string {
   return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, "");
 }
 
+/** Whether a stream is a terminal whose user wants colours. */
+export function hasColors(stream: NodeJS.WriteStream): boolean {
+  return stream.isTTY && stream.hasColors();
+}
+
 /** Text in less bright letters, where there are colours. */
 export function dim(stream: NodeJS.WriteStream, text: string): string {
-  return stream.hasColors?.() ? `\x1b[2m${text}\x1b[22m` : text;
+  return hasColors(stream) ? `\x1b[2m${text}\x1b[22m` : text;
 }
 
 /** How far something has come, in one line of a terminal that is gone when it is done. Pipes and files see nothing of it. */
