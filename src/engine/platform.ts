@@ -1,5 +1,6 @@
 /** What the core asks of a runtime. `src/platform/` answers, one file per kind of runtime, all of the same shape. */
 
+import type { HttpOptions } from "../bytes/http.ts";
 import type { Source } from "../types.ts";
 import type { Build } from "./kernels.ts";
 import type { Port, Reply, Request, Start } from "./protocol.ts";
@@ -25,6 +26,6 @@ export interface Platform {
   readonly cores: number;
   /** Lets the event loop go round once. */
   breathe(): Promise<void>;
-  /** Opens what a path or URL names. */
-  open(where: string | URL, signal?: AbortSignal): Promise<Source>;
+  /** Opens what a path or URL names. `headers` go with every request, if it takes requests. */
+  open(where: string | URL, signal?: AbortSignal, headers?: HttpOptions["headers"]): Promise<Source>;
 }

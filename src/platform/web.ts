@@ -1,6 +1,7 @@
 /** Browsers, in a page or in a page's own worker: files by URL, module workers. */
 
-import { blobSource } from "../bytes/source.ts";
+import { type HttpOptions, httpSource } from "../bytes/http.ts";
+import { parseUrl } from "../bytes/url.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import type { Reply, Request, Start } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
@@ -45,17 +46,16 @@ function breathe(): Promise<void> {
   });
 }
 
-async function openUrl(where: string | URL, signal?: AbortSignal): Promise<Source> {
-  const url = new URL(where, globalThis.location?.href);
-  return blobSource(await (await download(url, signal)).blob(), url.href);
+/** A URL, or one relative to the page. */
+async function openUrl(where: string | URL, signal?: AbortSignal, headers?: HttpOptions["headers"]): Promise<Source> {
+  return httpSource(parseUrl(where, globalThis.location?.href) ?? where, { signal, headers });
 }
 
-async function download(url: URL, signal?: AbortSignal): Promise<Response> {
+async function download(url: URL): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, { signal });
+    response = await fetch(url);
   } catch (cause) {
-    if (signal?.aborted) throw signal.reason;
     throw new RwkvError("network", `${url.href} could not be fetched: ${(cause as Error).message}.`, { cause });
   }
   if (!response.ok)

@@ -1,0 +1,316 @@
+/**
+ * A file on a web server, read by range requests, with nothing but `fetch`.
+ *
+ * A model is read mostly front to back in pieces of a megabyte and less, and a request for each would take longer than
+ * the data. So a request asks for more than is wanted now, twice as much each time as long as reads follow one another;
+ * its body is taken as reads need it, and what came last is kept, for reads that step back. A read elsewhere starts a new
+ * request, small again. Connections that break are taken up where they broke off. A server without ranges sends the whole
+ * file, which is then kept in memory.
+ */
+import { RwkvError } from "../errors.ts";
+import type { Source } from "../types.ts";
+import { Blocks } from "./blocks.ts";
+import { type Answer, ask, Failure, reason } from "./request.ts";
+import { checkRange, closedSource } from "./source.ts";
+import { checkFileName, parseUrl, publicUrl } from "./url.ts";
+import { pause, unlessAborted, within } from "./wait.ts";
+
+export interface HttpOptions {
+  /** Sent with every request, such as `{ Authorization: "Bearer …" }`. */
+  headers?: Readonly<Record<string, string>>;
+  /** Ends opening. Each read has its own. */
+  signal?: AbortSignal;
+  /** @internal Waits between tries, the longest silence in milliseconds, and the most held of a file; for tests. */
+  pause?: typeof pause;
+  silence?: number;
+  most?: number;
+}
+
+/** Bytes asked for at a time: at first, and at most. Where `fetch` reads ahead of its reader, it reads that far. */
+const FIRST_WINDOW = 256 << 10;
+const LAST_WINDOW = 32 << 20;
+/** Bytes kept behind the newest, and bytes skipped rather than starting a new request. */
+const KEPT = 4 << 20;
+const SKIPPED = 256 << 10;
+/** Tries in a row without progress before giving up; fewer as long as the server has never answered: is it there at all? */
+const TRIES = 6;
+const FIRST_TRIES = 3;
+/** Bytes that count as progress. */
+const PROGRESS = 64 << 10;
+/** Milliseconds: before the second try (doubled for each next one), the most a server may ask for, and without a byte. */
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 60_000;
+const SILENCE = 60_000;
+
+/**
+ * Opens a URL for reading by range. One request is made: it learns the file's size and brings its first bytes.
+ *
+ * Errors of opening and reading: `network` when the server refuses (4xx), when tries are used up, when the file changes
+ * meanwhile, or when an answer contradicts itself; `memory` for a file beyond 4 GiB on a server without ranges; `input`
+ * for an unusable URL or header; the signal's reason.
+ */
+export async function httpSource(where: string | URL, options: HttpOptions = {}): Promise<Source> {
+  options.signal?.throwIfAborted();
+  const url = parseUrl(where);
+  if (!url) throw new RwkvError("input", `"${String(where).slice(0, 200)}" is not a URL`);
+  if (url.username || url.password)
+    throw new RwkvError(
+      "input",
+      `${publicUrl(url)} is given with a user's name or password; pass headers: { Authorization: … } instead`,
+    );
+  const source = new HttpSource(url, headersOf(options), options);
+  try {
+    await source.open(options.signal);
+    return source;
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+function headersOf({ headers }: HttpOptions): Headers {
+  try {
+    return new Headers(headers);
+  } catch {
+    // The reason would quote the header, which may hold a secret.
+    throw new RwkvError("input", "headers must be an object of names and values that HTTP allows");
+  }
+}
+
+/** The body that is being read. */
+interface Body {
+  readonly controller: AbortController;
+  readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  /** Offset of its next byte, and of its end if that is known. */
+  at: number;
+  readonly end: number | undefined;
+}
+
+class HttpSource implements Source {
+  readonly name: string;
+  readonly sibling?: Source["sibling"];
+  readonly #url: URL;
+  readonly #headers: Headers;
+  readonly #options: HttpOptions;
+  readonly #life = new AbortController();
+  /** Reads take turns, in the order of their calls. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** What the first answer said; `size` may come later. */
+  #facts: Answer | undefined;
+  #size: number | undefined;
+  #whole = false;
+
+  #held: Blocks;
+  #body: Body | undefined;
+  #window = FIRST_WINDOW;
+  /** Tries that failed in a row, and what came since the last one. */
+  #failed = 0;
+  #gained = 0;
+  #answered = false;
+
+  constructor(url: URL, headers: Headers, options: HttpOptions) {
+    this.name = publicUrl(url);
+    this.#url = url;
+    this.#headers = headers;
+    this.#options = options;
+    this.#held = new Blocks(this.name, 0, options.most);
+    if (/^https?:$/.test(url.protocol)) this.sibling = (name, signal) => this.#sibling(name, signal);
+  }
+
+  get size(): number {
+    return this.#size ?? 0;
+  }
+
+  async open(signal?: AbortSignal): Promise<void> {
+    await this.#persist(async () => {
+      this.#body ??= await this.#request(1, signal);
+    }, signal);
+    // Neither ranges nor a length: only the end tells how long the file is.
+    while (this.#size === undefined) await this.#more(0, signal);
+  }
+
+  async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    signal?.throwIfAborted();
+    this.#checkOpen();
+    checkRange(this, offset, length);
+    const work = this.#turn.then(() => this.#fill(offset, length, signal));
+    this.#turn = work.catch(() => {});
+    return unlessAborted(work, signal);
+  }
+
+  async close(): Promise<void> {
+    if (this.#life.signal.aborted) return;
+    this.#life.abort(closedSource(this.name));
+    this.#hangUp();
+    this.#held = new Blocks(this.name);
+  }
+
+  async #sibling(name: string, signal?: AbortSignal): Promise<Source | undefined> {
+    this.#checkOpen();
+    checkFileName(name, this.name);
+    try {
+      return await httpSource(new URL(encodeURIComponent(name), this.#url), { ...this.#options, signal });
+    } catch (error) {
+      if (error instanceof RwkvError && error.cause instanceof Failure && isMissing(error.cause)) return undefined;
+      throw error;
+    }
+  }
+
+  #checkOpen(): void {
+    this.#life.signal.throwIfAborted();
+  }
+
+  async #fill(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    signal?.throwIfAborted();
+    this.#checkOpen();
+    const bytes = new Uint8Array(length);
+    if (length === 0) return bytes;
+    if (!this.#whole && (offset < this.#held.start || offset > this.#held.end + SKIPPED)) this.#jump(offset);
+    this.#failed = 0;
+    for (let done = 0; ; ) {
+      const ready = Math.min(this.#held.end - offset, length);
+      if (ready > done) {
+        this.#held.copy(offset + done, bytes.subarray(done, ready));
+        done = ready;
+      }
+      if (!this.#whole) this.#held.drop(Math.min(this.#held.end - KEPT, offset + done));
+      if (done === length) return bytes;
+      await this.#more(offset + length, signal);
+    }
+  }
+
+  /** Goes on elsewhere in the file. */
+  #jump(offset: number): void {
+    this.#hangUp();
+    this.#held = new Blocks(this.name, offset);
+    this.#window = FIRST_WINDOW;
+  }
+
+  /** Waits for bytes after those held, or for the end of a request. `to`: how far they are wanted now. */
+  #more(to: number, signal?: AbortSignal): Promise<void> {
+    return this.#persist(async () => {
+      this.#body ??= await this.#request(to, signal);
+      if (this.#body) await this.#take(this.#body, signal);
+    }, signal);
+  }
+
+  /** Asks for what follows the bytes held. `undefined` when the file is empty. */
+  async #request(to: number, signal?: AbortSignal): Promise<Body | undefined> {
+    const from = this.#held.end;
+    const controller = new AbortController();
+    const end = Math.min(Math.max(to, from + this.#window), this.#size ?? Number.POSITIVE_INFINITY);
+    try {
+      const range = this.#whole ? undefined : ([from, end] as const);
+      const answer = await this.#wait(ask(this.#url, this.#headers, range, controller.signal), signal);
+      this.#answered = true;
+      this.#accept(answer);
+      if (answer.body) return { controller, reader: answer.body, at: answer.start, end: answer.end };
+      if (answer.end !== undefined && answer.start < answer.end) throw new Failure("again", "the answer had no body");
+      this.#size = from;
+      return undefined;
+    } catch (error) {
+      controller.abort();
+      if (!(error instanceof Failure && error.advice === "whole" && !this.#facts)) throw error;
+      this.#whole = true;
+      return this.#request(to, signal);
+    }
+  }
+
+  /** Learns from the first answer; compares the others with it. */
+  #accept(answer: Answer): void {
+    const first = this.#facts;
+    if (!first) {
+      this.#facts = answer;
+      this.#size = answer.size;
+      this.#whole ||= !answer.ranged;
+      if (this.#whole) this.#held.checkSize(answer.size ?? 0);
+      return;
+    }
+    const differ = <T>(a: T, b: T) => (a ?? b) !== (b ?? a);
+    const changed = (what: string, before: unknown, after: unknown) =>
+      new RwkvError(
+        "network",
+        `${this.name} changed on the server while it was being read (its ${what} was ${before}, and is ${after}); load it again`,
+      );
+    if (differ(this.#size, answer.size)) throw changed("size", this.#size, answer.size);
+    if (differ(first.etag, answer.etag)) throw changed("ETag", first.etag, answer.etag);
+    if (!first.etag && differ(first.modified, answer.modified)) throw changed("time", first.modified, answer.modified);
+    if (!this.#whole && !answer.ranged) throw new Failure("again", "the server sent the whole file instead of a range");
+  }
+
+  /** Takes the next bytes of a body. */
+  async #take(body: Body, signal?: AbortSignal): Promise<void> {
+    const broke = (error: unknown) => {
+      throw new Failure("again", `the connection broke: ${reason(error)}`);
+    };
+    const { done, value } = await this.#wait(body.reader.read().catch(broke), signal);
+    if (done) return this.#finish(body);
+    const skipped = Math.max(0, this.#held.end - body.at);
+    body.at += value.length;
+    if (body.end !== undefined && body.at > body.end)
+      throw new Failure("stop", "the server sent more than it announced");
+    if (skipped >= value.length) return;
+    this.#held.append(value.subarray(skipped));
+    this.#gained += value.length - skipped;
+  }
+
+  #finish(body: Body): void {
+    const end = body.end ?? this.#size ?? this.#held.end;
+    if (body.at < end) throw new Failure("again", `the connection ended ${end - body.at} bytes too early`);
+    this.#body = undefined;
+    this.#size ??= end;
+    this.#window = Math.min(this.#window * 2, LAST_WINDOW);
+  }
+
+  /** Does one step, and again if it fails and may succeed later. */
+  async #persist(step: () => Promise<void>, signal?: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        return await step();
+      } catch (error) {
+        this.#hangUp();
+        signal?.throwIfAborted();
+        this.#checkOpen();
+        if (!(error instanceof Failure)) throw error;
+        await (this.#options.pause ?? pause)(this.#nextPause(error), signal, this.#life.signal);
+      }
+    }
+  }
+
+  /** How long to wait before the next try, in milliseconds. Throws when there is to be none. */
+  #nextPause(failure: Failure): number {
+    this.#answered ||= failure.status !== undefined;
+    if (this.#gained >= PROGRESS) this.#failed = 0;
+    this.#gained = 0;
+    this.#failed++;
+    const wait = failure.wait ?? FIRST_PAUSE * 2 ** (this.#failed - 1);
+    const out = this.#failed >= (this.#answered ? TRIES : FIRST_TRIES);
+    if (failure.advice === "again" && !out && wait <= LONGEST_PAUSE) return wait;
+    const size = this.#size === undefined ? "" : ` of ${this.#size}`;
+    const more = [
+      failure.wait === undefined ? "" : `, and asks to wait for ${Math.ceil(failure.wait / 1000)} seconds`,
+      this.#failed === 1 ? "" : `; ${this.#failed} tries failed`,
+      this.#facts ? `, at byte ${this.#held.end}${size}` : "",
+      this.#answered ? "" : "; is the server there, and does it allow requests from other origins (CORS)?",
+    ];
+    // The cause is our own: what `fetch` throws may quote a URL with its secrets.
+    throw new RwkvError("network", `${this.name} could not be read: ${failure.message}${more.join("")}`, {
+      cause: failure,
+    });
+  }
+
+  /** Waits for the server, but not for ever. */
+  #wait<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+    const ms = this.#options.silence ?? SILENCE;
+    const late = () => new Failure("again", `nothing came for ${ms / 1000} seconds`);
+    return within(ms, unlessAborted(work, signal, this.#life.signal), late);
+  }
+
+  #hangUp(): void {
+    this.#body?.controller.abort();
+    this.#body = undefined;
+  }
+}
+
+const isMissing = ({ status }: Failure): boolean => status === 404 || status === 410;
