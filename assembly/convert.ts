@@ -1,20 +1,22 @@
-// Between the ways a file stores numbers, row by row; the quantiser is GGML's, so that files agree with other programs.
+// Between the ways a file stores numbers, row by row; the quantisers are GGML's, so that files agree with other programs.
 
 import { blocks } from "./blocks";
-import { GGML_Q8_0, to_f32 } from "./embed";
+import { block_bytes, block_finite, block_values } from "./decode";
+import { to_f32 } from "./embed";
 import { f16_to_f32, f32_to_bf16, f32_to_f16 } from "./lanes";
-import { BLOCK, T_BF16, T_F16, T_F32, T_Q8_0 } from "./ops";
+import { BLOCK, T_BF16, T_F16, T_F32, T_Q4_0, T_Q4_1, T_Q5_0, T_Q5_1, T_Q7_0, T_Q8_0 } from "./ops";
 
-/** Bytes of one row in a file's layout; q8_0 counts whole blocks. */
+/** Bytes of one row in a file's layout; quantised types count whole blocks. */
 export function stored_bytes(type: i32, columns: i32): usize {
   if (type == T_F32) return <usize>columns * 4;
-  if (type == T_Q8_0) return <usize>blocks(columns) * GGML_Q8_0;
-  return <usize>columns * 2;
+  const values = block_values(type);
+  if (values == 0) return <usize>columns * 2;
+  return <usize>((columns + values - 1) / values) * <usize>block_bytes(type);
 }
 
 /**
  * dst, src: `rows` rows of `columns` numbers in the file layout of their types. A type converted to itself keeps its bits.
- * scratch: one row of f32, whole blocks.
+ * scratch: one row of f32, whole blocks, and 384 bytes. To f32, f16, bf16 and the quantised types that `from_f32` names.
  */
 export function convert(
   dst: usize,
@@ -34,7 +36,7 @@ export function convert(
   const whole = <usize>blocks(columns) * (BLOCK * 4);
   for (let i = 0; i < rows; i++) {
     memory.fill(scratch, 0, whole);
-    to_f32(scratch, src, src_type, columns);
+    to_f32(scratch, src, src_type, columns, scratch + whole);
     from_f32(dst, dst_type, scratch, columns);
     dst += to;
     src += from;
@@ -48,36 +50,112 @@ function from_f32(dst: usize, type: i32, src: usize, count: i32): void {
     for (let i: usize = 0; i < <usize>count; i++) store<u16>(dst + i * 2, f32_to_f16(load<f32>(src + i * 4)));
   } else if (type == T_BF16) {
     for (let i: usize = 0; i < <usize>count; i++) store<u16>(dst + i * 2, f32_to_bf16(load<f32>(src + i * 4)));
-  } else if (type == T_Q8_0) {
+  } else {
+    const bytes = <usize>block_bytes(type);
     for (let b = blocks(count); b > 0; b--) {
-      quantize_q8_0(dst, src);
-      dst += GGML_Q8_0;
+      if (type == T_Q8_0) quantize_q8_0(dst, src);
+      else if (type == T_Q7_0) quantize_q7_0(dst, src);
+      else if (type == T_Q4_0) quantize_signed(dst, src, 4);
+      else if (type == T_Q5_0) quantize_signed(dst, src, 5);
+      else if (type == T_Q4_1) quantize_minimum(dst, src, 4);
+      else if (type == T_Q5_1) quantize_minimum(dst, src, 5);
+      else unreachable();
+      dst += bytes;
       src += BLOCK * 4;
     }
   }
 }
 
-/** One block as GGML does it: scale = max|x| / 127 rounded to f16, codes = x / unrounded scale, half away from zero. */
-function quantize_q8_0(dst: usize, src: usize): void {
-  let top: f32 = 0;
-  for (let i: usize = 0; i < <usize>BLOCK; i++) top = max<f32>(top, abs<f32>(load<f32>(src + i * 4)));
-  const d = top / 127;
-  const inverse: f32 = d > 1e-37 ? 1 / d : 0; // below, the scale is 0 in f16 and 1 / d would overflow
-  store<u16>(dst, f32_to_f16(d));
-  for (let i: usize = 0; i < <usize>BLOCK; i++) {
-    const x = load<f32>(src + i * 4) * inverse;
-    let whole = trunc<f32>(x);
-    if (abs<f32>(x - whole) >= 0.5) whole += copysign<f32>(1, x);
-    store<i8>(dst + i, <i8>whole, 2);
-  }
+// @ts-ignore: decorator
+@inline
+function value(src: usize, i: usize): f32 {
+  return load<f32>(src + i * 4);
 }
 
-/** Index of the first number (q8_0: block) that is an infinity or not a number, or -1. */
+/** 1 / d, or 0 where the scale is so small that f16 makes it 0 and the inverse would overflow. */
+// @ts-ignore: decorator
+@inline
+function inverse(d: f32): f32 {
+  return abs<f32>(d) > 1e-37 ? 1 / d : 0;
+}
+
+/** Half away from zero, as C's roundf. */
+function round(x: f32): f32 {
+  const whole = trunc<f32>(x);
+  return abs<f32>(x - whole) >= 0.5 ? whole + copysign<f32>(1, x) : whole;
+}
+
+function largest(src: usize): f32 {
+  let top: f32 = 0;
+  for (let i: usize = 0; i < <usize>BLOCK; i++) top = max<f32>(top, abs<f32>(value(src, i)));
+  return top;
+}
+
+/** One block as GGML does it: scale = max|x| / 127 rounded to f16, codes = x / unrounded scale, half away from zero. */
+function quantize_q8_0(dst: usize, src: usize): void {
+  const d = largest(src) / 127;
+  const id = inverse(d);
+  store<u16>(dst, f32_to_f16(d));
+  for (let i: usize = 0; i < <usize>BLOCK; i++) store<i8>(dst + i, <i8>round(value(src, i) * id), 2);
+}
+
+/** Ours: scale = max|x| / 63 as f32, codes -63..63, half away from zero. */
+function quantize_q7_0(dst: usize, src: usize): void {
+  const d = largest(src) / 63;
+  const id = inverse(d);
+  store<f32>(dst, id == 0 ? 0 : d);
+  for (let i: usize = 0; i < <usize>BLOCK; i++) store<i8>(dst + i, <i8>round(value(src, i) * id), 4);
+}
+
+/** q4_0 and q5_0 as GGML does them: the value that is largest in magnitude gets the lowest code. */
+function quantize_signed(dst: usize, src: usize, bits: i32): void {
+  let most: f32 = 0;
+  for (let i: usize = 0; i < <usize>BLOCK; i++) {
+    const x = value(src, i);
+    if (abs<f32>(x) > abs<f32>(most)) most = x;
+  }
+  const middle = 1 << (bits - 1);
+  const d = most / <f32>-middle;
+  const id = inverse(d);
+  store<u16>(dst, f32_to_f16(d));
+  store_codes(dst + 2, src, bits, 0, id, <f32>middle + 0.5);
+}
+
+/** q4_1 and q5_1 as GGML does them: codes from the smallest value up. */
+function quantize_minimum(dst: usize, src: usize, bits: i32): void {
+  let low = value(src, 0);
+  let high = low;
+  for (let i: usize = 1; i < <usize>BLOCK; i++) {
+    low = min<f32>(low, value(src, i));
+    high = max<f32>(high, value(src, i));
+  }
+  const d = (high - low) / <f32>((1 << bits) - 1);
+  const id = inverse(d);
+  store<u16>(dst, f32_to_f16(d));
+  store<u16>(dst, f32_to_f16(low), 2);
+  store_codes(dst + 4, src, bits, low, id, 0.5);
+}
+
+/** Codes (x - low) * id + offset, cut off: nibbles of values i and i + 16 together, and fifth bits in a word ahead of them. */
+function store_codes(dst: usize, src: usize, bits: i32, low: f32, id: f32, offset: f32): void {
+  const most = (1 << bits) - 1;
+  let fifths: u32 = 0;
+  const nibbles = bits == 5 ? dst + 4 : dst;
+  for (let i: usize = 0; i < 16; i++) {
+    const a = min<i32>(most, <i32>((value(src, i) - low) * id + offset));
+    const b = min<i32>(most, <i32>((value(src, i + 16) - low) * id + offset));
+    store<u8>(nibbles + i, <u8>((a & 15) | ((b & 15) << 4)));
+    fifths |= (<u32>(a >> 4) << <u32>i) | (<u32>(b >> 4) << <u32>(i + 16));
+  }
+  if (bits == 5) store<u32>(dst, fifths);
+}
+
+/** Index of the first number (of quantised types: block) that is an infinity or not a number, or -1. */
 export function not_finite(src: usize, type: i32, count: i32): i32 {
-  if (type == T_Q8_0) {
-    for (let b = 0; b < blocks(count); b++) {
-      if ((load<u16>(src + <usize>b * GGML_Q8_0) & 0x7c00) == 0x7c00) return b;
-    }
+  const values = block_values(type);
+  if (values) {
+    const bytes = <usize>block_bytes(type);
+    for (let b = 0; b * values < count; b++) if (!block_finite(src + <usize>b * bytes, type)) return b;
     return -1;
   }
   if (type == T_F32) {

@@ -1,28 +1,20 @@
 // One row of the embedding table as f32, exactly as the file has it.
 
-import { blocks } from "./blocks";
+import { block_bytes, decode_f32 } from "./decode";
 import { f16_to_f32, f16_mask, f16_scale, widen_f16 } from "./lanes";
-import { BLOCK, T_BF16, T_F16, T_F32, T_Q8_0 } from "./ops";
+import { T_BF16, T_F16, T_F32 } from "./ops";
 
-/** GGML's block of q8_0: an f16 scale, then 32 signed bytes. */
-export const GGML_Q8_0: usize = 34;
-
-/** dst: `count` f32, of q8_0 whole blocks; src: numbers of one of GGML's types. Infinities and NaN stay what they are. */
-export function to_f32(dst: usize, src: usize, type: i32, count: i32): void {
+/**
+ * dst: `count` f32, of quantised types whole blocks of 32; src: numbers of one of GGML's types; scratch: 384 bytes. Infinities
+ * and NaN stay what they are.
+ */
+export function to_f32(dst: usize, src: usize, type: i32, count: i32, scratch: usize): void {
   if (type == T_F32) {
     memory.copy(dst, src, <usize>count * 4);
     return;
   }
-  if (type == T_Q8_0) {
-    for (const end = src + <usize>blocks(count) * GGML_Q8_0; src < end; src += GGML_Q8_0) {
-      const d = f32x4.splat(f16_to_f32(load<u16>(src)));
-      for (let i: usize = 0; i < <usize>BLOCK; i += 8) {
-        const q = v128.load_ext<i8>(src + 2 + i);
-        v128.store(dst, f32x4.mul(d, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(q))));
-        v128.store(dst, f32x4.mul(d, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(q))), 16);
-        dst += 32;
-      }
-    }
+  if (block_bytes(type)) {
+    decode_f32(dst, src, type, count, scratch);
     return;
   }
   const end = src + (<usize>(count & ~3) << 1);

@@ -17,13 +17,16 @@ export function features(): i32 {
 
 export { run, lead, follow, poison, matmul } from "./program";
 export { convert, stored_bytes, not_finite } from "./convert";
-export { pack, piece_bytes } from "./pack";
+export { pack, pack_transposed, piece_bytes } from "./pack";
+export { spread } from "./forms";
 export { sample, argmax, count, random } from "./sample";
 export { quantize_q8, quantized_bytes } from "./quantize";
 export { to_f32 } from "./embed";
-export { finish } from "./finish";
+export { finish, finish_bias, finish_gated } from "./finish";
 export { layer_norm } from "./norm";
-export { norm_mix } from "./mix";
+export { lerp, norm_mix } from "./mix";
+export { wkv4 } from "./wkv4";
+export { wkv6 } from "./wkv6";
 export { wkv7 } from "./wkv7";
 export { fence } from "./team";
 export { exp4, log4, sigmoid4, tanh4, softplus4 } from "./vectors";

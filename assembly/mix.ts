@@ -2,6 +2,7 @@
 //
 // With xx = norm(x) of this token and p = norm(x) of the token before (the session's state for its first row here):
 //   dst[j] = xx + (p - xx) * mu[j]        for each of `mixes` vectors mu
+// or, where the mu depend on the token (version 6), xx and p - xx themselves, for `lerp` to go on with.
 // The session's last row is kept in its new state. Every rank does all tokens for its own blocks of 32 channels, and finds the
 // norm's mean and deviation itself: that is cheaper than waiting for each other, and the same bits.
 
@@ -27,7 +28,7 @@ export function is_last(table: usize, t: i32, n: i32): bool {
 
 /**
  * x: n rows of f32; weight, bias: the norm's; state: offset of the shift vector in a slot; mu: `mixes` vectors;
- * dst: `mixes` outputs, `dst_stride` bytes apart, each n rows; q8: where output j goes quantised as well if bit j of
+ * dst: `mixes` outputs, `dst_stride` bytes apart, each n rows; with a `mu` of 0 two outputs, xx and p - xx; q8: where output j goes quantised as well if bit j of
  * `q8_mask` is set, `q8_stride` bytes apart. Blocks from `first` up to `last`. All rows and vectors are whole blocks of f32.
  */
 export function norm_mix(
@@ -74,8 +75,13 @@ export function norm_mix(
       if (!fresh) p = normed(p, before_m, before_r, w, b);
       if (keep) v128.store(keep + c, xx);
       const d = f32x4.sub(p, xx);
-      let from = mu + c;
       let out = to + c;
+      if (!mu) {
+        v128.store(out, xx);
+        v128.store(out + dst_stride, d);
+        continue;
+      }
+      let from = mu + c;
       for (let j = 0; j < mixes; j++) {
         v128.store(out, f32x4.add(xx, f32x4.mul(d, v128.load(from))));
         from += row;
@@ -89,5 +95,41 @@ export function norm_mix(
         quantize_block_q8(blocks_q8 + <usize>b * block_stride(n), to + <usize>j * dst_stride + <usize>b * (BLOCK * 4));
       }
     }
+  }
+}
+
+/**
+ * dst[j] = xx + dx * (mu[j] + m[j]) for `mixes` vectors mu and inputs m, of n rows each, `m_stride` bytes apart; an m of 0 is none.
+ * dst: as many outputs, `dst_stride` bytes apart. Blocks of 32 channels from `first` up to `last`.
+ */
+export function lerp(
+  n: i32,
+  xx: usize,
+  dx: usize,
+  channels: i32,
+  mu: usize,
+  mixes: i32,
+  m: usize,
+  m_stride: usize,
+  dst: usize,
+  dst_stride: usize,
+  first: i32,
+  last: i32,
+): void {
+  const row = row_bytes(channels);
+  const begin = <usize>first * (BLOCK * 4);
+  const end = <usize>last * (BLOCK * 4);
+  for (let j = 0; j < mixes; j++) {
+    for (let t = 0; t < n; t++) {
+      const at = <usize>t * row;
+      for (let c = begin; c < end; c += 16) {
+        let u = v128.load(mu + c);
+        if (m) u = f32x4.add(u, v128.load(m + at + c));
+        v128.store(dst + at + c, f32x4.add(v128.load(xx + at + c), f32x4.mul(v128.load(dx + at + c), u)));
+      }
+    }
+    mu += row;
+    if (m) m += m_stride;
+    dst += dst_stride;
   }
 }

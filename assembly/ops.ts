@@ -32,6 +32,13 @@ export const OP_QUANTIZE = 4;
 export const OP_WKV7 = 5;
 export const OP_KEEP = 6;
 export const OP_GATHER_NORM = 7;
+export const OP_WKV4 = 8;
+export const OP_WKV6 = 9;
+export const OP_LERP = 10;
+
+/** What OP_WKV6 has beyond version 5.0: a gate; a decay for every token. */
+export const WKV6_GATE = 1;
+export const WKV6_DECAY = 2;
 
 /** What `run` answers. */
 export const RUN_DONE = 0;
@@ -44,12 +51,43 @@ export const FINISH_ADD = 1;
 export const FINISH_RELU2 = 2;
 export const FINISH_TANH = 3;
 export const FINISH_SIGMOID = 4;
+export const FINISH_SILU = 5;
+/** Adds a vector. */
+export const FINISH_BIAS = 6;
+/** Multiplies by a gate, adds to what is there, multiplies that by a factor. */
+export const FINISH_GATED = 7;
+
+// --- What becomes of a vector's numbers x while loading. ---------------------------------------------------------------
+export const FORM_X = 0;
+export const FORM_EXP = 1;
+export const FORM_MINUS_EXP = 2;
+export const FORM_EXP_MINUS_EXP = 3;
+export const FORM_ONE_MINUS = 4;
 
 // --- Types of numbers: GGML's own ids. ---------------------------------------------------------------------------------
 export const T_F32 = 0;
 export const T_F16 = 1;
+export const T_Q4_0 = 2;
+export const T_Q4_1 = 3;
+export const T_Q5_0 = 6;
+export const T_Q5_1 = 7;
 export const T_Q8_0 = 8;
+export const T_Q2_K = 10;
+export const T_Q3_K = 11;
+export const T_Q4_K = 12;
+export const T_Q5_K = 13;
+export const T_Q6_K = 14;
+export const T_IQ4_NL = 20;
+export const T_IQ4_XS = 23;
 export const T_BF16 = 30;
+/** Ours, in memory only: symmetric, blocks of 32, codes -63..63 and an f32 scale. */
+export const T_Q7_0 = 100;
+/** Kinds of tiles: what a header holds, in units of 32 bytes. See `blocks.ts`. */
+export const TILE_SYMMETRIC = 1;
+export const TILE_MINIMUM = 2;
+export const TILE_HALVES = 4;
+/** Bytes of 32 values of any quantised type taken apart; see `decode.ts`. */
+export const UNIT_BYTES = 48;
 
 // --- The batch: two counts, then a row per token, then an address per row whose logits are wanted. ---------------------
 /** How many tokens go through the layers. */
@@ -94,8 +132,6 @@ export const TEAM_IDLE = 448;
 export const PIECE = 32;
 /** Inputs under one scale. */
 export const BLOCK = 32;
-/** Bytes of 8 rows x 32 inputs of q8_0. */
-export const Q8_0_TILE = 288;
 /** Bytes of one block of activations, 32 values of one token. */
 export const Q8_BLOCK = 80;
 /** Bytes that a rank needs for itself, beyond PIECE f32 sums per token. */

@@ -2,21 +2,46 @@
 
 import { blocks } from "./blocks";
 import { stored_bytes } from "./convert";
-import { GGML_Q8_0 } from "./embed";
-import { f16_to_f32 } from "./lanes";
-import { PIECE, Q8_0_TILE, T_F32, T_Q8_0 } from "./ops";
+import { block_bytes, block_values, decode_block } from "./decode";
+import {
+  PIECE,
+  T_F32,
+  T_Q2_K,
+  T_Q3_K,
+  T_Q4_1,
+  T_Q4_K,
+  T_Q5_1,
+  T_Q5_K,
+  T_Q6_K,
+  TILE_HALVES,
+  TILE_MINIMUM,
+  TILE_SYMMETRIC,
+  UNIT_BYTES,
+} from "./ops";
+
+/** How a quantised type's tiles look, or 0 for floats. A tile's header takes 32 bytes for each of these numbers' units. */
+export function tile_kind(type: i32): i32 {
+  if (block_bytes(type) == 0) return 0;
+  if (type == T_Q4_1 || type == T_Q5_1 || type == T_Q4_K || type == T_Q5_K) return TILE_MINIMUM;
+  if (type == T_Q2_K || type == T_Q3_K || type == T_Q6_K) return TILE_HALVES;
+  return TILE_SYMMETRIC;
+}
 
 /** Bytes of one packed piece. */
 export function piece_bytes(type: i32, columns: i32): usize {
-  if (type == T_Q8_0) return <usize>blocks(columns) * (4 * Q8_0_TILE);
+  const kind = tile_kind(type);
+  if (kind) return <usize>blocks(columns) * <usize>(4 * (256 + 32 * kind));
   return <usize>columns * (type == T_F32 ? 4 * PIECE : 2 * PIECE);
 }
 
-/** dst: one packed piece; src: its first `rows` (1..32) rows in the file layout of the same type; the others become zeros. */
-export function pack(dst: usize, src: usize, type: i32, rows: i32, columns: i32): void {
+/**
+ * dst: one packed piece; src: its first `rows` (1..32) rows in the file layout of the same type; the others become zeros.
+ * scratch: 384 bytes.
+ */
+export function pack(dst: usize, src: usize, type: i32, rows: i32, columns: i32, scratch: usize): void {
   const stride = stored_bytes(type, columns);
   if (rows < PIECE) memory.fill(dst, 0, piece_bytes(type, columns));
-  if (type == T_Q8_0) pack_q8_0(dst, src, stride, rows, blocks(columns));
+  if (tile_kind(type)) pack_codes(dst, src, stride, type, rows, columns, scratch);
   else if (type == T_F32) interleave<u32>(dst, src, stride, rows, columns);
   else interleave<u16>(dst, src, stride, rows, columns);
 }
@@ -32,16 +57,59 @@ function interleave<T>(dst: usize, src: usize, stride: usize, rows: i32, columns
   }
 }
 
-function pack_q8_0(dst: usize, src: usize, stride: usize, rows: i32, count: i32): void {
+function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32, columns: i32, scratch: usize): void {
+  const kind = tile_kind(type);
+  const header = <usize>kind * 32;
+  const tile = header + 256;
+  const count = blocks(columns);
+  const units = block_values(type) >> 5;
+  const bytes = <usize>block_bytes(type);
   for (let r = 0; r < rows; r++) {
     let from = src + <usize>r * stride;
-    let tile = dst + <usize>(r >> 3) * (<usize>count * Q8_0_TILE);
-    const lane = <usize>(r & 7) * 4;
-    for (let b = 0; b < count; b++) {
-      store<f32>(tile + lane, f16_to_f32(load<u16>(from)));
-      for (let s: usize = 0; s < 8; s++) store<u32>(tile + 32 + s * 32 + lane, load<u32>(from + 2 + s * 4));
-      from += GGML_Q8_0;
-      tile += Q8_0_TILE;
+    let to = dst + <usize>(r >> 3) * (<usize>count * tile) + <usize>(r & 7) * 4;
+    for (let b = 0; b < count; b += units) {
+      decode_block(scratch, from, type);
+      from += bytes;
+      const last = min(units, count - b);
+      for (let u = 0; u < last; u++) {
+        const unit = scratch + <usize>u * UNIT_BYTES;
+        // scale and minimum of the first half, then of the second, as far as the header goes
+        for (let h: usize = 0; h < <usize>kind; h++) store<f32>(to + h * 32, load<f32>(unit + h * 4, 32));
+        for (let s: usize = 0; s < 8; s++) store<u32>(to + header + s * 32, load<u32>(unit + s * 4));
+        to += tile;
+      }
     }
+  }
+}
+
+/**
+ * For matrices that a file holds as (inputs, outputs). dst: the first piece of a matrix of `rows` outputs x `columns` inputs, f32, f16
+ * or bf16; src: the weights of `count` inputs from `first` on, each a row of `rows` numbers of the same type. Rows that the last
+ * piece lacks become zeros.
+ */
+export function pack_transposed(
+  dst: usize,
+  src: usize,
+  type: i32,
+  rows: i32,
+  columns: i32,
+  first: i32,
+  count: i32,
+): void {
+  const width: usize = type == T_F32 ? 4 : 2;
+  const stride = <usize>rows * width;
+  const line = <usize>PIECE * width;
+  const size = piece_bytes(type, columns);
+  for (let r = 0; r < rows; r += PIECE) {
+    const bytes = <usize>min(PIECE, rows - r) * width;
+    let to = dst + <usize>first * line;
+    let from = src + <usize>r * width;
+    for (let k = 0; k < count; k++) {
+      memory.copy(to, from, bytes);
+      memory.fill(to + bytes, 0, line - bytes);
+      to += line;
+      from += stride;
+    }
+    dst += size;
   }
 }

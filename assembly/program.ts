@@ -2,11 +2,11 @@
 
 import { blocks, pieces, row_bytes, share } from "./blocks";
 import { to_f32 } from "./embed";
-import { finish } from "./finish";
+import { finish, finish_bias, finish_gated } from "./finish";
+import { matmul_q8_0_q8, matmul_q8_16_q8, matmul_q8_1_q8 } from "./matmul_codes_q8";
 import { matmul_bf16_f32, matmul_f16_f32 } from "./matmul_f16_f32";
 import { matmul_f32_f32 } from "./matmul_f32_f32";
-import { matmul_q8_0_q8 } from "./matmul_q8_0_q8";
-import { is_last, norm_mix } from "./mix";
+import { is_last, lerp, norm_mix } from "./mix";
 import { layer_norm } from "./norm";
 import {
   BATCH_TABLE,
@@ -15,6 +15,8 @@ import {
   F_FENCE,
   F_OP,
   F_ROWS,
+  FINISH_BIAS,
+  FINISH_GATED,
   H_BATCH,
   H_SCRATCH,
   H_SCRATCH_STRIDE,
@@ -23,9 +25,12 @@ import {
   OP_END,
   OP_GATHER_NORM,
   OP_KEEP,
+  OP_LERP,
   OP_MATMUL,
   OP_NORM_MIX,
   OP_QUANTIZE,
+  OP_WKV4,
+  OP_WKV6,
   OP_WKV7,
   PIECE,
   RECORD_BYTES,
@@ -38,10 +43,14 @@ import {
   T_F16,
   T_F32,
   TEAM_EPOCH,
+  TILE_MINIMUM,
+  TILE_SYMMETRIC,
 } from "./ops";
-import { pack, piece_bytes } from "./pack";
+import { pack, piece_bytes, tile_kind } from "./pack";
 import { quantize_q8 } from "./quantize";
 import { await_call, call, fence, poison } from "./team";
+import { wkv4 } from "./wkv4";
+import { wkv6 } from "./wkv6";
 import { wkv7 } from "./wkv7";
 
 /** Argument i of a record. */
@@ -70,6 +79,9 @@ export function run(program: usize, rank: i32, ranks: i32): i32 {
       else if (op == OP_NORM_MIX) do_norm_mix(r, n, table, rank, ranks);
       else if (op == OP_QUANTIZE) do_quantize(r, n, rank, ranks);
       else if (op == OP_WKV7) do_wkv7(r, n, table, scratch, rank, ranks);
+      else if (op == OP_WKV6) do_wkv6(r, n, table, scratch, rank, ranks);
+      else if (op == OP_WKV4) do_wkv4(r, n, table, rank, ranks);
+      else if (op == OP_LERP) do_lerp(r, n, rank, ranks);
       else if (op == OP_EMBED) do_embed(r, n, table, scratch, rank, ranks);
       else if (op == OP_KEEP) do_keep(r, n, table, rank, ranks);
       else if (op == OP_GATHER_NORM) do_gather_norm(r, n, rank, ranks);
@@ -110,7 +122,7 @@ function do_embed(r: usize, n: i32, table: usize, scratch: usize, rank: i32, ran
     const token = load<u32>(table + <usize>t * ROW_BYTES, ROW_TOKEN);
     if (token >= arg(r, 2)) unreachable();
     const x = <usize>arg(r, 3) + <usize>t * row_bytes(channels);
-    to_f32(x, <usize>arg(r, 0) + <usize>token * arg(r, 5), arg(r, 1), channels);
+    to_f32(x, <usize>arg(r, 0) + <usize>token * arg(r, 5), arg(r, 1), channels, scratch);
     if (arg(r, 6)) layer_norm(x, x, arg(r, 6), arg(r, 7), channels, argf(r, 8));
   }
 }
@@ -139,7 +151,7 @@ function do_norm_mix(r: usize, n: i32, table: usize, rank: i32, ranks: i32): voi
   );
 }
 
-// dst, dst stride, weights, type, input, input stride, outputs, inputs, finish
+// dst, dst stride, weights, type, input, input stride, outputs, inputs, finish, its bias or gate, its factor
 function do_matmul(r: usize, n: i32, scratch: usize, rank: i32, ranks: i32): void {
   const type = <i32>arg(r, 3);
   const input = <usize>arg(r, 4);
@@ -155,7 +167,13 @@ function do_matmul(r: usize, n: i32, scratch: usize, rank: i32, ranks: i32): voi
   for (; p < last; p++) {
     matmul(type, sums, weights, input, stride, inputs, n, scratch);
     const first = p * PIECE;
-    finish(<usize>arg(r, 0) + <usize>first * 4, arg(r, 1), sums, min(PIECE, outputs - first), n, arg(r, 8));
+    const dst = <usize>arg(r, 0) + <usize>first * 4;
+    const count = min(PIECE, outputs - first);
+    const how = <i32>arg(r, 8);
+    const other = <usize>arg(r, 9) + <usize>first * 4;
+    if (how == FINISH_GATED) finish_gated(dst, arg(r, 1), sums, count, n, other, argf(r, 10));
+    else if (how == FINISH_BIAS) finish_bias(dst, arg(r, 1), sums, count, n, other);
+    else finish(dst, arg(r, 1), sums, count, n, how);
     weights += size;
   }
 }
@@ -174,7 +192,12 @@ export function matmul(
   if (type == T_F32) matmul_f32_f32(out, weights, input, stride, inputs, n);
   else if (type == T_F16) matmul_f16_f32(out, weights, input, stride, inputs, n, scratch);
   else if (type == T_BF16) matmul_bf16_f32(out, weights, input, stride, inputs, n, scratch);
-  else matmul_q8_0_q8(out, weights, input, inputs, n, scratch);
+  else {
+    const kind = tile_kind(type);
+    if (kind == TILE_SYMMETRIC) matmul_q8_0_q8(out, weights, input, inputs, n, scratch);
+    else if (kind == TILE_MINIMUM) matmul_q8_1_q8(out, weights, input, inputs, n, scratch);
+    else matmul_q8_16_q8(out, weights, input, inputs, n, scratch);
+  }
 }
 
 // dst, src, src stride, channels, unit: the channels that ranks take at a time, a multiple of 32
@@ -212,6 +235,65 @@ function do_wkv7(r: usize, n: i32, table: usize, scratch: usize, rank: i32, rank
     share(heads, rank, ranks),
     share(heads, rank + 1, ranks),
     scratch,
+  );
+}
+
+// acts, act stride, params, channels, head size, eps, offset of S in a slot, parts, out
+function do_wkv6(r: usize, n: i32, table: usize, scratch: usize, rank: i32, ranks: i32): void {
+  const heads = <i32>(arg(r, 3) / arg(r, 4));
+  wkv6(
+    table,
+    n,
+    arg(r, 0),
+    arg(r, 1),
+    arg(r, 2),
+    arg(r, 3),
+    arg(r, 4),
+    argf(r, 5),
+    arg(r, 6),
+    arg(r, 7),
+    arg(r, 8),
+    share(heads, rank, ranks),
+    share(heads, rank + 1, ranks),
+    scratch,
+  );
+}
+
+// acts, act stride, params, channels, offsets of aa, bb, pp in a slot, out
+function do_wkv4(r: usize, n: i32, table: usize, rank: i32, ranks: i32): void {
+  const total = blocks(arg(r, 3));
+  wkv4(
+    table,
+    n,
+    arg(r, 0),
+    arg(r, 1),
+    arg(r, 2),
+    arg(r, 3),
+    arg(r, 4),
+    arg(r, 5),
+    arg(r, 6),
+    arg(r, 7),
+    share(total, rank, ranks),
+    share(total, rank + 1, ranks),
+  );
+}
+
+// xx, dx, channels, mu, mixes, m, m stride, dst, dst stride
+function do_lerp(r: usize, n: i32, rank: i32, ranks: i32): void {
+  const total = blocks(arg(r, 2));
+  lerp(
+    n,
+    arg(r, 0),
+    arg(r, 1),
+    arg(r, 2),
+    arg(r, 3),
+    arg(r, 4),
+    arg(r, 5),
+    arg(r, 6),
+    arg(r, 7),
+    arg(r, 8),
+    share(total, rank, ranks),
+    share(total, rank + 1, ranks),
   );
 }
 

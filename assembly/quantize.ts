@@ -1,7 +1,7 @@
 // Activations to 8 bits, per token and block of 32 inputs: see `blocks.ts` for the layout, docs/numerics.md for why.
 
-import { block_stride, Q8_SCALE, row_bytes } from "./blocks";
-import { max4 } from "./lanes";
+import { block_stride, Q8_SCALE, Q8_SUM, Q8_SUMS, row_bytes } from "./blocks";
+import { max4, sum4 } from "./lanes";
 import { BLOCK, Q8_BLOCK } from "./ops";
 
 /** dst: one activation block; src: 32 f32. */
@@ -15,10 +15,11 @@ export function quantize_block_q8(dst: usize, src: usize): void {
   if (s < 1.17549435e-38) s = 0;
   store<f32>(dst, s, Q8_SCALE);
   if (s == 0) {
-    for (let i = 0; i < 4; i++) v128.store(dst + i * 16, i32x4.splat(0));
+    for (let i: usize = 0; i < <usize>Q8_BLOCK; i += 16) v128.store(dst + i, i32x4.splat(0));
     return;
   }
   const d = f32x4.splat(s);
+  const begin = dst;
   const end = src + BLOCK * 4;
   do {
     const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(src), d)));
@@ -27,6 +28,20 @@ export function quantize_block_q8(dst: usize, src: usize): void {
     src += 32;
     dst += 16;
   } while (src < end);
+  const first = code_sum(begin);
+  const second = code_sum(begin + 32);
+  store<f32>(begin, first, Q8_SUMS);
+  store<f32>(begin, second, Q8_SUMS + 4);
+  store<f32>(begin, first + second, Q8_SUM);
+}
+
+/** The sum of 16 codes of 16 bits, exact. */
+// @ts-ignore: decorator
+@inline
+function code_sum(at: usize): f32 {
+  const one = i16x8.splat(1);
+  const pairs = i32x4.add(i32x4.dot_i16x8_s(v128.load(at), one), i32x4.dot_i16x8_s(v128.load(at, 16), one));
+  return sum4(f32x4.convert_i32x4_s(pairs));
 }
 
 /**

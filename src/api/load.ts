@@ -1,14 +1,16 @@
 /** From a source to a model. */
 
 import { NUMERICS } from "../../assembly/ops.ts";
+import { hubUrl, isHubName } from "../bytes/hub.ts";
 import { blobSource, bytesSource } from "../bytes/source.ts";
+import { responseSource, streamSource } from "../bytes/stream.ts";
 import { arrange, EngineHost, MAX_THREADS } from "../engine/host.ts";
 import { Planner, WEIGHT_TYPES, type WeightType } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
-import { type Config, configOf } from "../model/config.ts";
+import { configOf } from "../model/config.ts";
 import { type LoadProgress, loadTensors } from "../model/load.ts";
-import { planRwkv7 } from "../model/rwkv7.ts";
+import { planOf } from "../model/plan.ts";
 import { Tensors } from "../model/tensors.ts";
 import { parseVocabulary } from "../text/vocab.ts";
 import { WorldTokenizer } from "../text/world.ts";
@@ -16,8 +18,15 @@ import type { Source, TensorFile } from "../types.ts";
 import { openWeights } from "../weights/open.ts";
 import { Model } from "./model.ts";
 
-/** A path or URL, or the file itself. */
-export type ModelSource = string | URL | Blob | Uint8Array<ArrayBuffer> | ArrayBuffer;
+/** A path, a URL or `hf:owner/repo/file@revision`, or the file itself. docs/sources.md says what each costs. */
+export type ModelSource =
+  | string
+  | URL
+  | Blob
+  | Uint8Array<ArrayBuffer>
+  | ArrayBuffer
+  | Response
+  | ReadableStream<Uint8Array>;
 
 export interface LoadOptions {
   /** Threads that compute: 1 to 64, 0 for beside the caller, "auto" (the default) for as many as there are cores, at most 8. */
@@ -30,6 +39,10 @@ export interface LoadOptions {
   vocabulary?: string | Uint8Array;
   /** Most sessions at a time, 1 to 65536. Default 32. */
   sessions?: number;
+  /** Sent with every request for the weights, such as `{ Authorization: "Bearer …" }`. */
+  headers?: Readonly<Record<string, string>>;
+  /** Where `hf:` names lead. Default: https://huggingface.co. */
+  hub?: string | URL;
   signal?: AbortSignal;
   /** Called as tensors arrive. */
   onProgress?: (progress: LoadProgress) => void;
@@ -60,7 +73,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
   signal?.throwIfAborted();
 
   const arrangement = await arrange(platform, threads, build);
-  const source = await sourceOf(platform, from, signal);
+  const source = await sourceOf(platform, from, options);
   // Workers take their time to start: they do so while the file's header is read.
   const workers: WorkerHandle[] = [];
   if (arrangement.mode !== "inline") {
@@ -80,7 +93,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
       generations: Math.min(GENERATIONS, sessions),
       base: options.base,
     });
-    const spec = planOf(config, file, planner, weights);
+    const spec = planOf(config, new Tensors(file, planner, weights), planner);
     const vocabulary = options.vocabulary === undefined ? file.vocabulary : parseVocabulary(options.vocabulary);
     const tokenizer = vocabulary && new WorldTokenizer(vocabulary, config.vocab);
     engine = await EngineHost.start(platform, arrangement, workers, await compiling, spec);
@@ -99,7 +112,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
     let parameters = 0;
     for (const load of planner.loads) {
       const type = load.kind === "vector" ? "f32" : load.type;
-      const count = load.kind === "vector" ? load.count : load.rows * load.columns;
+      const count = load.kind === "vector" ? load.count / load.times : load.rows * load.columns;
       parameters += count;
       bytesByType[type] = (bytesByType[type] ?? 0) + load.bytes;
     }
@@ -136,16 +149,14 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
   }
 }
 
-function planOf(config: Config, file: TensorFile, planner: Planner, weights: WeightType | undefined) {
-  const tensors = new Tensors(file, planner, weights);
-  if (config.version === "7") return planRwkv7(planner, tensors, config);
-  throw new RwkvError("unsupported", `${file.name} is RWKV-${config.version}; this version of rwkv-wasm runs RWKV-7.`);
-}
-
-async function sourceOf(platform: Platform, from: ModelSource, signal?: AbortSignal): Promise<Source> {
-  if (typeof from === "string" || from instanceof URL) return platform.open(from, signal);
+async function sourceOf(platform: Platform, from: ModelSource, options: LoadOptions): Promise<Source> {
+  const { signal, headers, hub } = options;
+  if (typeof from === "string" && isHubName(from)) return platform.open(hubUrl(from, hub), signal, headers);
+  if (typeof from === "string" || from instanceof URL) return platform.open(from, signal, headers);
   if (from instanceof Blob) return blobSource(from);
   if (from instanceof ArrayBuffer) return bytesSource("the given bytes", new Uint8Array(from));
   if (from instanceof Uint8Array) return bytesSource("the given bytes", from);
-  throw new RwkvError("input", "A model is loaded from a path, a URL, a Blob or bytes.");
+  if (from instanceof Response) return responseSource(from, signal);
+  if (from instanceof ReadableStream) return streamSource(from, { signal });
+  throw new RwkvError("input", "A model is loaded from a path, a URL, a Blob, bytes, a Response or a ReadableStream.");
 }

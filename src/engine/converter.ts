@@ -1,6 +1,5 @@
 /** Numbers from one type into another by the kernels, in a small memory of its own: for tools that write weights files. */
 
-import type { DType } from "../types.ts";
 import { instantiate, type Kernels } from "./kernels.ts";
 import { Arena, createMemory } from "./memory.ts";
 import { WEIGHT_TYPES, type WeightType } from "./planner.ts";
@@ -10,8 +9,6 @@ export const PIECE_NUMBERS = 1 << 18;
 
 /** A compiled build of the kernels. */
 export type KernelModule = Parameters<typeof instantiate>[0];
-
-export const isWeightType = (dtype: DType): dtype is WeightType => dtype in WEIGHT_TYPES;
 
 export class Converter {
   readonly #kernels: Kernels;
@@ -24,7 +21,7 @@ export class Converter {
     const arena = new Arena();
     this.#from = arena.alloc(PIECE_NUMBERS * 4);
     this.#to = arena.alloc(PIECE_NUMBERS * 4);
-    this.#scratch = arena.alloc(PIECE_NUMBERS * 4);
+    this.#scratch = arena.alloc(PIECE_NUMBERS * 4 + 512);
     const memory = createMemory(arena.end, arena.end, false);
     this.#kernels = instantiate(module, memory);
     this.#bytes = new Uint8Array(memory.buffer);

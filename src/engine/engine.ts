@@ -29,7 +29,7 @@ import { hex8, xxhash32 } from "../bytes/hash.ts";
 import { RwkvError } from "../errors.ts";
 import { instantiate, type Kernels } from "./kernels.ts";
 import { align, createMemory } from "./memory.ts";
-import { type EngineSpec, WEIGHT_TYPES } from "./planner.ts";
+import { type EngineSpec, FORMS, tileKind, WEIGHT_TYPES } from "./planner.ts";
 import type { Port, Reply, Request, Rows, Sampling } from "./protocol.ts";
 import { readSlot, Slots, writeSlot } from "./slots.ts";
 
@@ -189,7 +189,7 @@ export class Engine {
   }
 
   /** Rows of a tensor: into the staging area, converted if need be, packed. */
-  #store({ kind, name, address, from, to, columns, first, rows, bytes }: Rows): void {
+  #store({ kind, name, address, from, to, columns, first, rows, inputs, form, times, bytes }: Rows): void {
     const { staging, stagingBytes } = this.#spec;
     const kernels = this.#kernels;
     const source = WEIGHT_TYPES[from];
@@ -201,15 +201,16 @@ export class Engine {
       if (bad >= 0) {
         throw new RwkvError(
           "weights",
-          `Tensor ${name} holds an infinity or a NaN (row ${first + r}, ${from === "q8_0" ? "block" : "column"} ${bad}). The file is damaged or the model diverged.`,
+          `Tensor ${name} holds an infinity or a NaN (row ${first + r}, ${tileKind(from) ? "block" : "column"} ${bad}). The file is damaged or the model diverged.`,
         );
       }
     }
+    const converted = staging + stagingBytes;
     if (kind === "vector") {
-      kernels.to_f32(address, staging, source, columns);
+      kernels.to_f32(converted, staging, source, columns, converted + align(columns * 4, 128));
+      kernels.spread(address, converted, columns, times!, FORMS[form!]);
       return;
     }
-    const converted = staging + stagingBytes;
     const stored = kernels.stored_bytes(target, columns);
     if (kind === "table") {
       kernels.convert(address + first * stored, target, staging, source, rows, columns, converted);
@@ -224,7 +225,8 @@ export class Engine {
         kernels.convert(converted, target, at, source, count, columns, scratch);
         at = converted;
       }
-      kernels.pack(address + ((first + r) / PIECE) * piece, at, target, count, columns);
+      if (inputs) kernels.pack_transposed(address, at, target, columns, inputs, first + r, count);
+      else kernels.pack(address + ((first + r) / PIECE) * piece, at, target, count, columns, scratch);
     }
   }
 

@@ -35,9 +35,19 @@ export interface Kernels {
   ): void;
   stored_bytes(type: number, columns: number): number;
   not_finite(src: number, type: number, count: number): number;
-  pack(dst: number, src: number, type: number, rows: number, columns: number): void;
+  pack(dst: number, src: number, type: number, rows: number, columns: number, scratch: number): void;
+  pack_transposed(
+    dst: number,
+    src: number,
+    type: number,
+    rows: number,
+    columns: number,
+    first: number,
+    count: number,
+  ): void;
   piece_bytes(type: number, columns: number): number;
-  to_f32(dst: number, src: number, type: number, count: number): void;
+  spread(dst: number, src: number, count: number, times: number, form: number): void;
+  to_f32(dst: number, src: number, type: number, count: number, scratch: number): void;
 
   // Sampling
   sample(logits: number, vocab: number, params: number, counts: number, work: number): number;
@@ -59,6 +69,8 @@ export interface Kernels {
   quantize_q8(dst: number, src: number, stride: number, first: number, last: number, n: number): void;
   quantized_bytes(channels: number, n: number): number;
   finish(dst: number, stride: number, sums: number, count: number, n: number, how: number): void;
+  finish_bias(dst: number, stride: number, sums: number, count: number, n: number, bias: number): void;
+  finish_gated(dst: number, stride: number, sums: number, count: number, n: number, gate: number, factor: number): void;
   layer_norm(dst: number, x: number, weight: number, bias: number, count: number, eps: number): void;
   norm_mix(
     table: number,
@@ -78,6 +90,50 @@ export interface Kernels {
     q8Mask: number,
     first: number,
     last: number,
+  ): void;
+  lerp(
+    n: number,
+    xx: number,
+    dx: number,
+    channels: number,
+    mu: number,
+    mixes: number,
+    m: number,
+    mStride: number,
+    dst: number,
+    dstStride: number,
+    first: number,
+    last: number,
+  ): void;
+  wkv4(
+    table: number,
+    n: number,
+    acts: number,
+    actStride: number,
+    params: number,
+    channels: number,
+    aa: number,
+    bb: number,
+    pp: number,
+    out: number,
+    first: number,
+    last: number,
+  ): void;
+  wkv6(
+    table: number,
+    n: number,
+    acts: number,
+    actStride: number,
+    params: number,
+    channels: number,
+    headSize: number,
+    eps: number,
+    state: number,
+    parts: number,
+    out: number,
+    first: number,
+    last: number,
+    scratch: number,
   ): void;
   wkv7(
     table: number,

@@ -15,6 +15,13 @@ import {
   F_FENCE,
   F_OP,
   F_ROWS,
+  FINISH_BIAS,
+  FINISH_GATED,
+  FORM_EXP,
+  FORM_EXP_MINUS_EXP,
+  FORM_MINUS_EXP,
+  FORM_ONE_MINUS,
+  FORM_X,
   H_BATCH,
   H_SCRATCH,
   H_SCRATCH_STRIDE,
@@ -23,36 +30,93 @@ import {
   OP_END,
   OP_GATHER_NORM,
   OP_KEEP,
+  OP_LERP,
   OP_MATMUL,
   OP_NORM_MIX,
   OP_QUANTIZE,
+  OP_WKV4,
+  OP_WKV6,
   OP_WKV7,
   PIECE,
-  Q8_0_TILE,
   Q8_BLOCK,
   RECORD_BYTES,
   ROW_BYTES,
   SCRATCH_BYTES,
-  T_BF16,
-  T_F16,
-  T_F32,
-  T_Q8_0,
+  T_Q7_0,
   TEAM_BYTES,
+  TILE_HALVES,
+  TILE_MINIMUM,
+  TILE_SYMMETRIC,
+  WKV6_DECAY,
+  WKV6_GATE,
 } from "../../assembly/ops.ts";
 import { RwkvError } from "../errors.ts";
 import type { DType, TensorInfo } from "../types.ts";
+import { DTYPES } from "../weights/dtype.ts";
 import { Arena, align, gib, LIMIT } from "./memory.ts";
 
 /** The types that weights can have in memory, with their number in the engine. */
-export const WEIGHT_TYPES = { f32: T_F32, f16: T_F16, bf16: T_BF16, q8_0: T_Q8_0 } as const satisfies Partial<
-  Record<DType, number>
->;
-export type WeightType = keyof typeof WEIGHT_TYPES;
+export type WeightType = DType | "q7_0";
+export const WEIGHT_TYPES = {
+  ...(Object.fromEntries(Object.entries(DTYPES).map(([name, { id }]) => [name, id])) as Record<DType, number>),
+  q7_0: T_Q7_0,
+} as const satisfies Record<WeightType, number>;
 
-/** An order to the engine: bring this tensor to this place. */
+/** The types that weights can be converted to. */
+export const TARGET_TYPES: readonly WeightType[] = [
+  "f32",
+  "f16",
+  "bf16",
+  "q8_0",
+  "q7_0",
+  "q5_1",
+  "q5_0",
+  "q4_1",
+  "q4_0",
+];
+
+/** How the tiles of a quantised type look in memory, a TILE_* number; 0 for floats. See assembly/blocks.ts. */
+export function tileKind(type: WeightType): number {
+  switch (type) {
+    case "f32":
+    case "f16":
+    case "bf16":
+      return 0;
+    case "q4_1":
+    case "q5_1":
+    case "q4_k":
+    case "q5_k":
+      return TILE_MINIMUM;
+    case "q2_k":
+    case "q3_k":
+    case "q6_k":
+      return TILE_HALVES;
+    default:
+      return TILE_SYMMETRIC;
+  }
+}
+
+/** What kernels want of a vector whose official numbers are x, with its number in the engine. */
+export const FORMS = {
+  x: FORM_X,
+  "exp(x)": FORM_EXP,
+  "-exp(x)": FORM_MINUS_EXP,
+  "exp(-exp(x))": FORM_EXP_MINUS_EXP,
+  "1 - x": FORM_ONE_MINUS,
+} as const;
+export type VectorForm = keyof typeof FORMS;
+
+/** A vector in a file: what becomes of its numbers, and how often in a row each of them is wanted. */
+export interface VectorSource {
+  readonly tensor: TensorInfo;
+  readonly form: VectorForm;
+  readonly times: number;
+}
+
+/** An order to the engine: bring this tensor to this place. `count`: numbers in memory. */
 export type Load = { bytes: number } & (
   | { kind: "matrix"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number }
-  | { kind: "vector"; tensor: TensorInfo; address: number; count: number }
+  | ({ kind: "vector"; address: number; count: number } & VectorSource)
   | { kind: "table"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number }
 );
 
@@ -160,6 +224,19 @@ export interface Norm {
   readonly eps: number;
 }
 
+/** What a matmul does with its sums: a FINISH_* number; adds a vector; or dst = (dst + gate * sums) * factor. */
+export type Finish = number | { bias: Vectors } | { gate: Activation; factor?: number };
+
+function finishOf(finish: Finish): { how: number; other?: Activation | Vectors; factor: number } {
+  if (typeof finish === "number") return { how: finish, factor: 1 };
+  if ("bias" in finish) return { how: FINISH_BIAS, other: finish.bias, factor: 1 };
+  return { how: FINISH_GATED, other: finish.gate, factor: finish.factor ?? 1 };
+}
+
+/** From one to the next of activations that were made together. */
+const stride = ([first, second]: readonly Activation[]): number =>
+  first && second ? second.address - first.address : 0;
+
 const FLOAT = new Float32Array(1);
 const FLOAT_BITS = new Uint32Array(FLOAT.buffer);
 const bits = (x: number): number => {
@@ -171,11 +248,14 @@ const bits = (x: number): number => {
 const rowBytes = (channels: number): number => Math.ceil(channels / BLOCK) * BLOCK * 4;
 /** Bytes of one row of quantised activations. */
 const quantizedRow = (channels: number): number => Math.ceil(channels / BLOCK) * Q8_BLOCK;
-const storedRow = (type: WeightType, columns: number): number =>
-  type === "f32" ? columns * 4 : type === "q8_0" ? Math.ceil(columns / 32) * 34 : columns * 2;
+/** Bytes of one row in a file's layout. */
+const storedRow = (type: WeightType, columns: number): number => {
+  const { values, bytes } = type === "q7_0" ? { values: 32, bytes: 36 } : DTYPES[type];
+  return Math.ceil(columns / values) * bytes;
+};
 const packedBytes = (type: WeightType, rows: number, columns: number): number => {
-  const piece =
-    type === "q8_0" ? Math.ceil(columns / BLOCK) * 4 * Q8_0_TILE : columns * PIECE * (type === "f32" ? 4 : 2);
+  const kind = tileKind(type);
+  const piece = kind ? Math.ceil(columns / BLOCK) * 4 * (256 + 32 * kind) : columns * PIECE * (type === "f32" ? 4 : 2);
   return Math.ceil(rows / PIECE) * piece;
 };
 
@@ -220,7 +300,8 @@ export class Planner {
   /** A weight matrix in `type`. */
   matrix(tensor: TensorInfo, rows: number, columns: number, type: WeightType): Matrix {
     const bytes = packedBytes(type, rows, columns);
-    const address = this.#weights(bytes, storedRow("f32", columns));
+    // A transposed one comes as rows of outputs.
+    const address = this.#weights(bytes, storedRow("f32", tensor.transposed ? rows : columns));
     this.loads.push({ bytes, kind: "matrix", tensor, type, address, rows, columns });
     return { address, type, rows, columns };
   }
@@ -234,11 +315,12 @@ export class Planner {
   }
 
   /** Vectors of `channels` numbers, one after another, as f32. `undefined` leaves zeros. */
-  vectors(channels: number, tensors: readonly (TensorInfo | undefined)[]): Vectors {
+  vectors(channels: number, sources: readonly (VectorSource | undefined)[]): Vectors {
     const row = rowBytes(channels);
-    const address = this.#weights(row * tensors.length, row);
-    tensors.forEach((tensor, i) => {
-      if (tensor) this.loads.push({ bytes: row, kind: "vector", tensor, address: address + i * row, count: channels });
+    const address = this.#weights(row * sources.length, row);
+    sources.forEach((source, i) => {
+      if (source)
+        this.loads.push({ bytes: row, kind: "vector", address: address + i * row, count: channels, ...source });
     });
     return { address, channels };
   }
@@ -324,25 +406,127 @@ export class Planner {
     });
   }
 
-  /** dst = weights @ input, then `finish` (FINISH_*). */
-  matmul(dst: Activation, weights: Matrix, input: Activation, finish = 0): void {
-    const integer = weights.type === "q8_0";
+  /** dst = weights @ input, then `finish`. `from`: the first channel of the input that counts; only with float weights. */
+  matmul(dst: Activation, weights: Matrix, input: Activation, finish: Finish = 0, from = 0): void {
+    const integer = tileKind(weights.type) > 0;
     if (integer) input.quantize!();
     const split = this.#split(PIECE, weights.rows);
+    const { how, other, factor } = finishOf(finish);
     this.#record(
       OP_MATMUL,
-      [[input, "all"]],
+      other instanceof Activation
+        ? [
+            [input, "all"],
+            [other, split],
+          ]
+        : [[input, "all"]],
       [[dst, split]],
       [
         dst.address,
         rowBytes(dst.channels),
         weights.address,
         WEIGHT_TYPES[weights.type],
-        integer ? input.q8 : input.address,
+        integer ? input.q8 : input.address + from * 4,
         rowBytes(input.channels),
         weights.rows,
         weights.columns,
-        finish,
+        how,
+        other?.address ?? 0,
+        bits(factor),
+      ],
+    );
+  }
+
+  /** xx = norm(x), dx = xx before - xx: where the mixes depend on the token. */
+  normShift(x: Activation, norm: Norm, shift: StatePart, xx: Activation, dx: Activation): void {
+    const split = this.#split(BLOCK, x.channels);
+    this.#record(
+      OP_NORM_MIX,
+      [[x, "all"]],
+      [
+        [xx, split],
+        [dx, split],
+      ],
+      [
+        x.address,
+        x.channels,
+        norm.weight.address,
+        norm.bias.address,
+        bits(norm.eps),
+        shift.offset,
+        0,
+        0,
+        xx.address,
+        dx.address - xx.address,
+      ],
+    );
+  }
+
+  /** dst[j] = xx + dx * (mu[j] + m[j]), or without m. */
+  lerp(dst: readonly Activation[], xx: Activation, dx: Activation, mu: Vectors, m: readonly Activation[] = []): void {
+    const split = this.#split(BLOCK, xx.channels);
+    this.#record(
+      OP_LERP,
+      [xx, dx, ...m].map((a) => [a, split] as const),
+      dst.map((a) => [a, split] as const),
+      [
+        xx.address,
+        dx.address,
+        xx.channels,
+        mu.address,
+        dst.length,
+        m[0]?.address ?? 0,
+        stride(m),
+        dst[0]!.address,
+        stride(dst),
+      ],
+    );
+  }
+
+  /** RWKV-4's channels; see assembly/wkv4.ts. acts: r, k, v. params: time_first and -exp(time_decay). */
+  wkv4(
+    out: Activation,
+    acts: readonly Activation[],
+    params: Vectors,
+    aa: StatePart,
+    bb: StatePart,
+    pp: StatePart,
+  ): void {
+    const split = this.#split(BLOCK, out.channels);
+    this.#record(
+      OP_WKV4,
+      acts.map((a) => [a, split] as const),
+      [[out, split]],
+      [acts[0]!.address, stride(acts), params.address, out.channels, aa.offset, bb.offset, pp.offset, out.address],
+    );
+  }
+
+  /**
+   * The heads of RWKV-5 and 6; see assembly/wkv6.ts. acts: r, k, v, from version 5.1 on g, in version 6 the decay's LoRA.
+   * params: the decay, the bonus, ln_x weight and bias.
+   */
+  wkv6(
+    out: Activation,
+    acts: readonly Activation[],
+    params: Vectors,
+    headSize: number,
+    eps: number,
+    state: StatePart,
+  ): void {
+    this.#record(
+      OP_WKV6,
+      acts.map((a) => [a, "all"] as const),
+      [[out, this.#split(headSize, out.channels)]],
+      [
+        acts[0]!.address,
+        stride(acts),
+        params.address,
+        out.channels,
+        headSize,
+        bits(eps),
+        state.offset,
+        (acts.length > 3 ? WKV6_GATE : 0) | (acts.length > 4 ? WKV6_DECAY : 0),
+        out.address,
       ],
     );
   }
@@ -418,7 +602,7 @@ export class Planner {
     const program = arena.alloc((this.#records.length + 2) * RECORD_BYTES);
     // Room for 32 rows of the widest matrix, twice: as they come and as they are converted.
     const stagingBytes = align(Math.max(STAGING, this.#longestRow * PIECE));
-    const staging = arena.alloc(stagingBytes * 2 + align(this.#longestRow + 128));
+    const staging = arena.alloc(stagingBytes * 2 + align(this.#longestRow + 512));
     const slots = arena.end;
     const slotBytes = align(this.#slot);
 

@@ -4,7 +4,7 @@
  */
 
 import type { ErrorCode } from "../errors.ts";
-import type { EngineSpec, WeightType } from "./planner.ts";
+import type { EngineSpec, VectorForm, WeightType } from "./planner.ts";
 
 /** How one generation draws its tokens; see docs/numerics.md for the order of things. */
 export interface Sampling {
@@ -21,7 +21,7 @@ export interface Sampling {
   stopTokens: readonly number[];
 }
 
-/** Some rows of a tensor on their way into memory. */
+/** Some rows of a tensor, as the file has them, on their way into memory. */
 export interface Rows {
   kind: "matrix" | "vector" | "table";
   /** For messages. */
@@ -34,6 +34,11 @@ export interface Rows {
   /** First of the rows in `bytes`, and how many they are. */
   first: number;
   rows: number;
+  /** Of a transposed matrix: how many rows it has in all, which are the inputs; the columns are the outputs. */
+  inputs?: number;
+  /** Of a vector: what becomes of its numbers, and how often each is wanted. */
+  form?: VectorForm;
+  times?: number;
   bytes: Uint8Array<ArrayBuffer>;
 }
 

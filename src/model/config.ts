@@ -20,6 +20,8 @@ export interface Config {
   readonly normEps: number;
   /** Epsilon of `ln_x`. */
   readonly headNormEps: number;
+  /** The residual stream is halved after every so many layers, whose output matrices the file has scaled to match; 0: it is not. */
+  readonly rescaleEvery: number;
 }
 
 /** More than any RWKV has; what is beyond comes from a damaged file. */
@@ -50,13 +52,7 @@ export function configOf(file: TensorFile): Config {
   const version = versionOf(file, has);
   let headSize = 0;
   if (version !== "4") {
-    // The bonus is (heads, head size) in official files; containers that flatten it say the head size beside it.
-    const bonus = { "7": "r_k", "6": "time_faaaa", "5.2": "time_faaaa", "5.1": "time_decay", "5.0": "time_decay" }[
-      version
-    ];
-    const bonusShape = shape(`blocks.0.att.${bonus}`);
-    const stated = file.facts.get("head_size");
-    headSize = bonusShape.length === 2 ? bonusShape[1]! : typeof stated === "number" ? stated : 64;
+    headSize = headSizeOf(version, width, shape, file.facts.get("head_size"));
     if (headSize % 8 !== 0 || headSize < 8 || headSize > 128 || width % headSize !== 0) {
       throw new RwkvError(
         "weights",
@@ -65,6 +61,8 @@ export function configOf(file: TensorFile): Config {
     }
   }
   const eps = file.facts.get("layer_norm_epsilon");
+  const headEps = file.facts.get("ln_x_epsilon");
+  const rescaled = file.facts.get("rescale_every_n_layers");
   return {
     version,
     layers,
@@ -74,7 +72,8 @@ export function configOf(file: TensorFile): Config {
     ffn,
     vocab,
     normEps: typeof eps === "number" ? eps : 1e-5,
-    headNormEps: 64e-5,
+    headNormEps: typeof headEps === "number" ? headEps : 64e-5,
+    rescaleEvery: typeof rescaled === "number" && rescaled > 0 ? rescaled : 0,
   };
 }
 
@@ -90,5 +89,23 @@ function versionOf(file: TensorFile, has: (key: string) => boolean): Version {
   if (!has("ln_x.weight")) return "4";
   if (!has("gate.weight")) return "5.0";
   const decay = file.tensors.get("blocks.0.att.time_decay")!.shape;
-  return decay.length > 1 && decay[1]! > 1 ? "5.2" : "5.1";
+  return product(decay) === file.tensors.get("emb.weight")?.shape[1] ? "5.2" : "5.1";
 }
+
+/** Versions 5.0 and 5.1 have one decay per head; the others have a tensor of (heads, head size), which some containers flatten. */
+function headSizeOf(
+  version: Exclude<Version, "4">,
+  width: number,
+  shape: (key: string) => readonly number[],
+  stated: number | string | undefined,
+): number {
+  if (version === "5.0" || version === "5.1") return width / product(shape("blocks.0.att.time_decay"));
+  const telling = { "5.2": "time_decay", "6": "time_faaaa", "7": "r_k" }[version];
+  const sizes = shape(`blocks.0.att.${telling}`);
+  if (sizes.length > 1) return sizes[1]!;
+  if (typeof stated === "number") return stated;
+  // As good as all have heads of 64; where that cannot be, there is one head, whose dimension of 1 was left out.
+  return width % 64 === 0 ? 64 : width;
+}
+
+const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);

@@ -16,6 +16,12 @@ const IN_FLIGHT = 3;
 /** Bytes of one piece, unless 32 rows take more. */
 const PIECE_BYTES = 1 << 20;
 
+/** Rows and columns of a tensor as it lies in the file. */
+function shapeInFile(load: Load): [rows: number, columns: number] {
+  if (load.kind === "vector") return [1, load.count / load.times];
+  return load.tensor.transposed ? [load.columns, load.rows] : [load.rows, load.columns];
+}
+
 /** Loads everything; answers the model's fingerprint, a hash over its small tensors, the same for all weight types. */
 export async function loadTensors(
   engine: EngineHost,
@@ -39,8 +45,7 @@ export async function loadTensors(
 
   for (const load of loads) {
     const { tensor, address } = load;
-    const columns = load.kind === "vector" ? load.count : load.columns;
-    const rows = load.kind === "vector" ? 1 : load.rows;
+    const [rows, columns] = shapeInFile(load);
     const from = tensor.dtype as WeightType;
     const to = load.kind === "vector" ? "f32" : load.type;
     const rowBytes = tensor.bytes / rows;
@@ -48,7 +53,18 @@ export async function loadTensors(
     const step = Math.max(PIECE, Math.floor(most / rowBytes / PIECE) * PIECE);
     for (let first = 0; first < rows; first += step) {
       const count = Math.min(step, rows - first);
-      const job = { kind: load.kind, name: tensor.fileName, address, from, to, columns, first, rows: count };
+      const job = {
+        kind: load.kind,
+        name: tensor.fileName,
+        address,
+        from,
+        to,
+        columns,
+        first,
+        rows: count,
+        ...(load.kind === "vector" ? { form: load.form, times: load.times } : {}),
+        ...(tensor.transposed ? { inputs: rows } : {}),
+      };
       const flight: Promise<unknown> = launch(job, load, tensor.offset + first * rowBytes, count * rowBytes)
         .catch((error) => {
           failure ??= { error };

@@ -4,10 +4,9 @@
  * through in pieces of a few hundred kB, whatever its size.
  */
 import { readPieces } from "../bytes/source.ts";
-import { Converter, isWeightType, type KernelModule, PIECE_NUMBERS } from "../engine/converter.ts";
-import type { WeightType } from "../engine/planner.ts";
+import { Converter, type KernelModule, PIECE_NUMBERS } from "../engine/converter.ts";
 import { RwkvError } from "../errors.ts";
-import type { Source } from "../types.ts";
+import type { DType, Source } from "../types.ts";
 import { bytesOf, DTYPES } from "../weights/dtype.ts";
 import { type GgufTensor, readGguf } from "../weights/gguf.ts";
 import type { GgufValue } from "../weights/gguf-values.ts";
@@ -22,7 +21,11 @@ export interface QuantizeOptions {
 }
 
 /** What `general.file_type` says of a file whose matrices have this type: llama.cpp's `llama_ftype`. */
-const FILE_TYPES: Readonly<Record<WeightType, number>> = { f32: 0, f16: 1, q8_0: 7, bf16: 32 };
+const FILE_TYPES = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q8_0: 7, q5_0: 8, q5_1: 9, bf16: 32 } as const satisfies Partial<
+  Record<DType, number>
+>;
+/** The types that a file can be written in. */
+export type QuantizeType = keyof typeof FILE_TYPES;
 /** Which layout of quantised blocks a file has: ggml's `GGML_QNT_VERSION`. */
 const QUANTIZATION_VERSION = 2;
 
@@ -36,13 +39,12 @@ const KEPT = /\.time_mix_(first|[wvag][012]|decay_w[12]|lerp_\w+)\.weight$/;
  *
  * Closing the source and the sink is up to the caller. If this throws, what the sink got is not a valid file.
  *
- * Errors: those of opening a weights file; `unsupported` for tensors of other types than f32, f16, bf16 and q8_0; `weights` for
- * numbers that are infinite or NaN, or become so because `type` cannot hold them, naming the tensor.
+ * Errors: those of opening a weights file; `weights` for numbers that are infinite or NaN, or become so because `type` cannot hold them, naming the tensor.
  */
 export async function quantizeGguf(
   source: Source,
   sink: Sink,
-  type: WeightType,
+  type: QuantizeType,
   kernels: KernelModule,
   { onProgress, signal }: QuantizeOptions = {},
 ): Promise<void> {
@@ -53,7 +55,7 @@ export async function quantizeGguf(
   const total = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   let loaded = 0;
   const entries = tensors.map((tensor): GgufEntry => {
-    const from = weightType(source, tensor);
+    const from = tensor.dtype;
     const to = isConverted(tensor, type) ? type : from;
     const pieceBytes = bytesOf(from, PIECE_NUMBERS)!;
     return {
@@ -76,25 +78,17 @@ export async function quantizeGguf(
   await writeGguf(sink, describe(metadata, type), entries);
 }
 
-function isConverted({ name, dims }: GgufTensor, type: WeightType): boolean {
+function isConverted({ name, dims }: GgufTensor, type: QuantizeType): boolean {
   const matrix = dims.length >= 2 && dims[1] > 1 && dims.slice(2).every((n) => n === 1);
   return matrix && name.endsWith(".weight") && !KEPT.test(name) && dims[0] % DTYPES[type].values === 0;
 }
 
-function describe(metadata: ReadonlyMap<string, GgufValue>, type: WeightType): Map<string, GgufValue> {
+function describe(metadata: ReadonlyMap<string, GgufValue>, type: QuantizeType): Map<string, GgufValue> {
   return new Map([
     ...metadata,
     ["general.quantization_version", { type: "u32", value: QUANTIZATION_VERSION }],
     ["general.file_type", { type: "u32", value: FILE_TYPES[type] }],
   ]);
-}
-
-function weightType(source: Source, { name, dtype }: GgufTensor): WeightType {
-  if (isWeightType(dtype)) return dtype;
-  throw new RwkvError(
-    "unsupported",
-    `${source.name}: tensor "${name}" is ${dtype}; only f32, f16, bf16 and q8_0 can be converted. Start from the original file.`,
-  );
 }
 
 function wrong(source: Source, { name }: GgufTensor, problem: string): RwkvError {

@@ -1,15 +1,16 @@
 /**
  * RWKV-7 "Goose" (Peng et al. 2025, arXiv 2503.14456) as a plan: one pass over n tokens, in the paper's letters and order.
- * C channels, H heads of N, F channels in the feed-forward part, V tokens.
+ * C channels, H heads of N, F channels in the feed-forward part.
  */
 
 import { FINISH_ADD, FINISH_RELU2, FINISH_SIGMOID, FINISH_TANH } from "../../assembly/ops.ts";
 import type { Activation, EngineSpec, Planner } from "../engine/planner.ts";
+import { embed, head } from "./common.ts";
 import type { Config } from "./config.ts";
 import type { Tensors } from "./tensors.ts";
 
 export function planRwkv7(p: Planner, w: Tensors, config: Config): EngineSpec {
-  const { layers, width: C, headSize: N, heads: H, ffn: F, vocab: V, normEps, headNormEps } = config;
+  const { layers, width: C, headSize: N, heads: H, ffn: F, normEps, headNormEps } = config;
 
   const x = p.activation(C); // the residual stream
   const [xr, xw, xk, xv, xa, xg] = p.activations(C, 6) as Six;
@@ -20,11 +21,7 @@ export function planRwkv7(p: Planner, w: Tensors, config: Config): EngineSpec {
   const inner = p.activation(F);
   const lora = new Map<string, Activation>();
 
-  p.embed(
-    x,
-    w.table("emb.weight", V, C),
-    w.has("blocks.0.ln0.weight") ? w.norm("blocks.0.ln0", C, normEps) : undefined,
-  );
+  embed(p, w, config, x);
 
   for (let i = 0; i < layers; i++) {
     const att = `blocks.${i}.att.`;
@@ -77,15 +74,7 @@ export function planRwkv7(p: Planner, w: Tensors, config: Config): EngineSpec {
     p.matmul(x, w.matrix(`${ffn}value.weight`, C, F), inner, FINISH_ADD);
   }
 
-  // The last layer's output is kept with the state: logits can be asked for at any later time.
-  const hidden = p.part("hidden", [C]);
-  p.keep(x, hidden);
-  p.heads();
-  const out = xr;
-  p.gatherNorm(out, x, w.norm("ln_out", C, normEps));
-  const logits = p.logits(V);
-  p.matmul(logits, w.matrix("head.weight", V, C), out);
-  return p.finish(x, hidden, logits);
+  return head(p, w, config, x, xr);
 }
 
 type Six = [Activation, Activation, Activation, Activation, Activation, Activation];

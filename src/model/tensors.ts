@@ -5,12 +5,23 @@ import {
   type Norm,
   type Planner,
   type Table,
+  type VectorForm,
+  type VectorSource,
   type Vectors,
   WEIGHT_TYPES,
   type WeightType,
 } from "../engine/planner.ts";
 import { RwkvError } from "../errors.ts";
 import type { TensorFile, TensorInfo } from "../types.ts";
+
+/** A vector by name. */
+export interface Named {
+  name: string;
+  /** What the kernels want of its official numbers x; a converter may have done that already. */
+  form?: VectorForm;
+  /** So many numbers are enough, one for each head: its channels share it. */
+  heads?: number;
+}
 
 export class Tensors {
   readonly #file: TensorFile;
@@ -37,7 +48,7 @@ export class Tensors {
   matrix(name: string, rows: number, columns: number): Matrix {
     const tensor = this.#get(name, [rows, columns]);
     const type = typeIn(tensor);
-    return this.#planner.matrix(tensor, rows, columns, this.#type ?? type);
+    return this.#planner.matrix(tensor, rows, columns, tensor.transposed ? type : (this.#type ?? type));
   }
 
   /** A small matrix, which stays exactly as it is. */
@@ -46,23 +57,28 @@ export class Tensors {
     return this.#planner.matrix(tensor, rows, columns, typeIn(tensor));
   }
 
+  /** Several small matrices that the file keeps in one tensor, with float weights. */
+  smalls(name: string, count: number, rows: number, columns: number): Matrix[] {
+    const tensor = this.#get(name, [count, rows, columns]);
+    const type = floatOf(typeIn(tensor));
+    const bytes = tensor.bytes / count;
+    return Array.from({ length: count }, (_, i) => {
+      const slice = { ...tensor, shape: [rows, columns], offset: tensor.offset + i * bytes, bytes };
+      return this.#planner.matrix(slice, rows, columns, type);
+    });
+  }
+
   table(name: string, rows: number, columns: number): Table {
     const tensor = this.#get(name, [rows, columns]);
+    if (tensor.transposed) throw this.#wrong(tensor, [rows, columns]);
     return this.#planner.table(tensor, rows, columns, typeIn(tensor));
   }
 
   /** Vectors of `count` numbers, one after another; a name of `undefined` is one of zeros. */
-  vectors(count: number, names: readonly (string | undefined)[]): Vectors {
+  vectors(count: number, names: readonly (string | Named | undefined)[]): Vectors {
     return this.#planner.vectors(
       count,
-      names.map((name) => {
-        if (name === undefined) return undefined;
-        const tensor = this.#get(name);
-        const size = tensor.shape.reduce((a, b) => a * b, 1);
-        if (size !== count) throw this.#wrong(tensor, [count]);
-        typeIn(tensor);
-        return tensor;
-      }),
+      names.map((named) => (named === undefined ? undefined : this.#vector(count, named))),
     );
   }
 
@@ -72,6 +88,21 @@ export class Tensors {
       bias: this.vectors(count, [`${name}.bias`]),
       eps,
     };
+  }
+
+  #vector(count: number, named: string | Named): VectorSource {
+    const { name, form = "x", heads }: Named = typeof named === "string" ? { name: named } : named;
+    const tensor = this.#get(name);
+    const size = tensor.shape.reduce((a, b) => a * b, 1);
+    if (size !== count && size !== heads) throw this.#wrong(tensor, [count]);
+    typeIn(tensor);
+    if (tensor.form && tensor.form !== form) {
+      throw new RwkvError(
+        "unsupported",
+        `Tensor ${tensor.fileName} in ${this.#file.name} holds ${tensor.form}, where ${form} is needed.`,
+      );
+    }
+    return { tensor, form: tensor.form ? "x" : form, times: count / size };
   }
 
   #get(name: string, shape?: readonly number[]): TensorInfo {
@@ -91,10 +122,17 @@ export class Tensors {
   }
 }
 
+/** A tensor's type in memory if it stays as it is. */
 function typeIn(tensor: TensorInfo): WeightType {
-  if (tensor.dtype in WEIGHT_TYPES && !tensor.transposed) return tensor.dtype as WeightType;
+  if (tensor.dtype in WEIGHT_TYPES)
+    return tensor.transposed ? floatOf(tensor.dtype as WeightType) : (tensor.dtype as WeightType);
   throw new RwkvError(
     "unsupported",
-    `Tensor ${tensor.fileName} in ${tensor.source.name} is ${tensor.dtype}${tensor.transposed ? ", transposed" : ""}; this version reads ${Object.keys(WEIGHT_TYPES).join(", ")}.`,
+    `Tensor ${tensor.fileName} in ${tensor.source.name} is ${tensor.dtype}; this version reads ${Object.keys(WEIGHT_TYPES).join(", ")}.`,
   );
+}
+
+/** The float type that holds the same numbers. Transposed matrices and parts of inputs cannot be had in blocks. */
+function floatOf(type: WeightType): WeightType {
+  return type === "f16" || type === "bf16" ? type : "f32";
 }
