@@ -76,7 +76,7 @@ function matrix({ kernels, memory, arena }: Setting, type: WeightType, size: str
   const [floats, stored, scratch] = [0, 0, 0].map(() => room.alloc(count * 4));
   fill(memory, floats, count, 0.1);
   kernels.convert(stored, WEIGHT_TYPES[type], floats, WEIGHT_TYPES.f32, PIECE, inputs, scratch);
-  kernels.pack(address, stored, WEIGHT_TYPES[type], PIECE, inputs);
+  kernels.pack(address, stored, WEIGHT_TYPES[type], PIECE, inputs, scratch);
   const bytes = new Uint8Array(memory.buffer);
   for (let i = 1; i < pieces; i++) bytes.copyWithin(address + i * piece, address, address + piece);
   return { inputs, outputs: pieces * PIECE, bytes: pieces * piece };
@@ -115,7 +115,7 @@ for (const build of list(chosen.builds) as Build[]) {
         const { inputs, outputs, bytes } = matrix(setting, type, size, weights);
         const read = await limits.read(weights, bytes);
         for (const n of TOKENS) {
-          const integer = type === "q8_0";
+          const integer = !["f32", "f16", "bf16"].includes(type);
           if (integer) kernels.quantize_q8(quantized, input, inputs * 4, 0, Math.ceil(inputs / 32), n);
           const words = new Uint32Array(memory.buffer, program, (3 * RECORD_BYTES) / 4).fill(0);
           words[H_TEAM / 4] = team.address;

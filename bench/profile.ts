@@ -1,5 +1,6 @@
 // Where a token's time goes: the program of a pass over the model, run one record at a time with a clock around each, in order,
 // so that every record finds the caches as it would. One thread, for one token and for as many as a prompt takes in one pass.
+import * as ops from "../assembly/ops.ts";
 import {
   BATCH_HEADS,
   BATCH_ROWS,
@@ -10,11 +11,9 @@ import {
   OP_EMBED,
   OP_END,
   OP_GATHER_NORM,
-  OP_KEEP,
   OP_MATMUL,
   OP_NORM_MIX,
   OP_QUANTIZE,
-  OP_WKV7,
   RECORD_BYTES,
   ROW_BYTES,
   RUN_DONE,
@@ -85,15 +84,10 @@ const kernels = instantiate(lead.module, memory);
 const view = new Uint32Array(memory.buffer);
 const WORDS = RECORD_BYTES / 4;
 
-const OPERATIONS: Record<number, string> = {
-  [OP_EMBED]: "embed",
-  [OP_NORM_MIX]: "norm_mix",
-  [OP_MATMUL]: "matmul",
-  [OP_QUANTIZE]: "quantize",
-  [OP_WKV7]: "wkv7",
-  [OP_KEEP]: "keep",
-  [OP_GATHER_NORM]: "gather_norm",
-};
+/** Names of the operations, from the list that the kernels have. */
+const OPERATIONS = Object.fromEntries(
+  Object.entries(ops).flatMap(([name, op]) => (name.startsWith("OP_") ? [[op, name.slice(3).toLowerCase()]] : [])),
+);
 /** Which argument of a record says whose weights it reads. */
 const WEIGHTS: Record<number, number> = { [OP_EMBED]: 0, [OP_NORM_MIX]: 2, [OP_MATMUL]: 2, [OP_GATHER_NORM]: 2 };
 const TYPES = Object.fromEntries(Object.entries(WEIGHT_TYPES).map(([name, type]) => [type, name]));

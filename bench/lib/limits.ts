@@ -76,17 +76,18 @@ export class Limits {
     return this.#rate(`read ${address} ${bytes}`, READ, address, whole, rounds, done);
   }
 
-  /** GMAC/s of a kernel's innermost arithmetic with so many tokens, all ranks together. */
+  /** GMAC/s of a kernel's innermost arithmetic with so many tokens, all ranks together. Quantised weights: as 8-bit codes. */
   arithmetic(type: WeightType, tokens: number): Promise<number> {
     const { ranks } = this.#team;
-    if (tokens > (type === "q8_0" ? 2 : 1)) {
-      const [kind, macs] = type === "q8_0" ? [DOT, DOT_MACS] : [MULTIPLY_ADD, MULTIPLY_ADD_MACS];
+    const float = type === "f32" || type === "f16" || type === "bf16";
+    // f32 has nothing to widen; several tokens share what was widened.
+    if (type === "f32" || tokens > (float ? 1 : 2)) {
+      const [kind, macs] = float ? [MULTIPLY_ADD, MULTIPLY_ADD_MACS] : [DOT, DOT_MACS];
       const rounds = Math.ceil(ENOUGH / macs);
       return this.#rate(`registers ${kind}`, kind, 0, 0, rounds, macs * rounds * ranks);
     }
-    if (type === "f32") return this.arithmetic(type, 2); // nothing to widen
-    const kind = { f16: WIDEN_F16, bf16: WIDEN_BF16, q8_0: WIDEN_Q8_0 }[type];
-    const weights = NEAR / (type === "q8_0" ? 1 : 2);
+    const kind = type === "f16" ? WIDEN_F16 : type === "bf16" ? WIDEN_BF16 : WIDEN_Q8_0;
+    const weights = float ? NEAR / 2 : NEAR;
     const rounds = Math.ceil(ENOUGH / weights);
     return this.#rate(`widen ${kind}`, kind, this.#near, NEAR, rounds, weights * rounds * ranks);
   }
