@@ -17,7 +17,7 @@ function convert(setting: Setting, to: number, from: number, src: ArrayBufferVie
   arena.reset();
   const input = arena.input(src);
   const dst = arena.output(rows * bytes(to, columns));
-  const scratch = arena.output(blocks(columns) * 128);
+  const scratch = arena.output(blocks(columns) * 128 + 384);
   kernels.convert(dst.at, to, input.at, from, rows, columns, scratch.at);
   return dst;
 }

@@ -45,7 +45,7 @@ function multiply(
   stride: number,
 ): Float32Array {
   const weights = arena.output(kernels.piece_bytes(type, inputs));
-  kernels.pack(weights.at, arena.input(file).at, type, rows, inputs);
+  kernels.pack(weights.at, arena.input(file).at, type, rows, inputs, arena.output(384).at);
   const packed = arena.input(weights.u8);
   const out = arena.output(n * ROWS * 4);
   const scratch = arena.output(SCRATCH_BYTES);

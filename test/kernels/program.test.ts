@@ -123,10 +123,18 @@ everywhere("matmul: pieces of 32 rows to the ranks, every finish, no channel bey
         const piece = kernels.piece_bytes(type, inputs);
         const pieces = Math.ceil(outputs / 32);
         const packed = arena.output(piece * pieces);
+        const scratch = arena.output(384).at;
         const src = arena.input(file).at;
         const stored = kernels.stored_bytes(type, inputs);
         for (let p = 0; p < pieces; p++) {
-          kernels.pack(packed.at + p * piece, src + p * 32 * stored, type, Math.min(32, outputs - p * 32), inputs);
+          kernels.pack(
+            packed.at + p * piece,
+            src + p * 32 * stored,
+            type,
+            Math.min(32, outputs - p * 32),
+            inputs,
+            scratch,
+          );
         }
         const old = random.bells(n * (outputs + 5));
         const dst = arena.copy(old);
