@@ -6,7 +6,8 @@
 // Two things leave the function as it is. ReLU squared is homogeneous: row j of channel mixing's key matrix may be multiplied by
 // a if column j of its value matrix is divided by a². And a channel of a layer norm's weight and bias may be multiplied by c if
 // the columns of all matrices that read it are divided by c; the token shift in between works on every channel by itself.
-import { open } from "node:fs/promises";
+import { mkdir, open } from "node:fs/promises";
+import { dirname } from "node:path";
 import { readPieces } from "../src/bytes/source.ts";
 import { Converter, PIECE_NUMBERS } from "../src/engine/converter.ts";
 import type { WeightType } from "../src/engine/planner.ts";
@@ -84,10 +85,9 @@ for (const { name, dims } of tensors) {
 const converter = new Converter(compiled("plain"));
 const entries = tensors.map((tensor): GgufEntry => {
   const { name, dims, dtype, offset, bytes } = tensor;
-  const from = dtype as WeightType;
   const scale = scaleOf(tensor);
   // Quantised numbers cannot be rescaled as they are.
-  const to: WeightType = !scale || /^(f32|f16|bf16)$/.test(from) ? from : "f16";
+  const to = !scale || /^(f32|f16|bf16)$/.test(dtype) ? dtype : "f16";
   return {
     name,
     dims,
@@ -100,15 +100,23 @@ const entries = tensors.map((tensor): GgufEntry => {
           continue;
         }
         const count = (piece.length / DTYPES[dtype].bytes) * DTYPES[dtype].values;
-        const floats = new Float32Array(converter.convert(piece, from, "f32", count).bytes.slice().buffer);
+        const floats = new Float32Array(
+          converter.convert(piece, dtype as WeightType, "f32", count).bytes.slice().buffer,
+        );
         for (let i = 0; i < count; i++, at++) floats[i] *= scale(Math.floor(at / dims[0]), at % dims[0]);
-        const { bytes: scaled, finite } = converter.convert(new Uint8Array(floats.buffer), "f32", to, count);
+        const { bytes: scaled, finite } = converter.convert(
+          new Uint8Array(floats.buffer),
+          "f32",
+          to as WeightType,
+          count,
+        );
         if (!finite.after) throw new Error(`Tensor ${name} becomes too large for ${to}.`);
         yield scaled;
       }
     },
   };
 });
+await mkdir(dirname(chosen.output), { recursive: true });
 const file = await open(chosen.output, "w");
 await writeGguf(
   {
