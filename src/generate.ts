@@ -110,6 +110,8 @@ export function samplingOf(options: GenerateOptions, vocab: number, eos: readonl
  * early stops it; the session then stands at its last commit.
  */
 export class Generation implements AsyncIterable<Part> {
+  /** The seed in use: with it, the same prompt and options give the same text again. */
+  readonly seed: bigint;
   /** What came of it, once it has ended. Rejects as the iteration does. */
   readonly result: Promise<GenerationResult>;
   readonly #parts: Part[] = [];
@@ -127,6 +129,7 @@ export class Generation implements AsyncIterable<Part> {
     seed: readonly [number, number],
     signal: AbortSignal | undefined,
   ) {
+    this.seed = (BigInt(seed[1]) << 32n) | BigInt(seed[0]);
     const text = new TextStream();
     let tokens = 0;
     let last = 0;
@@ -154,7 +157,7 @@ export class Generation implements AsyncIterable<Part> {
           finishReason: done.finishReason!,
           promptTokens,
           tokens,
-          seed: (BigInt(seed[1]) << 32n) | BigInt(seed[0]),
+          seed: this.seed,
         };
       },
       (error) => {

@@ -5,7 +5,7 @@ import { hubUrl, isHubName } from "../bytes/hub.ts";
 import { blobSource, bytesSource } from "../bytes/source.ts";
 import { responseSource, streamSource } from "../bytes/stream.ts";
 import { arrange, EngineHost, MAX_THREADS } from "../engine/host.ts";
-import { Planner, WEIGHT_TYPES, type WeightType } from "../engine/planner.ts";
+import { Planner, TARGET_TYPES, type WeightType } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import { configOf } from "../model/config.ts";
@@ -61,8 +61,8 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
   if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 0 && threads <= MAX_THREADS)) {
     throw new RwkvError("input", `threads must be "auto" or an integer from 0 to ${MAX_THREADS}, not ${threads}.`);
   }
-  if (weights !== undefined && !(weights in WEIGHT_TYPES)) {
-    throw new RwkvError("input", `weights must be one of ${Object.keys(WEIGHT_TYPES).join(", ")}, not ${weights}.`);
+  if (weights !== undefined && !TARGET_TYPES.includes(weights)) {
+    throw new RwkvError("input", `weights must be one of ${TARGET_TYPES.join(", ")}, not ${weights}.`);
   }
   if (!["auto", "plain", "relaxed"].includes(build)) {
     throw new RwkvError("input", `build must be "auto", "plain" or "relaxed", not ${build}.`);
@@ -149,7 +149,12 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
   }
 }
 
-async function sourceOf(platform: Platform, from: ModelSource, options: LoadOptions): Promise<Source> {
+/** What a model is read from. Closing it is up to the caller. */
+export async function sourceOf(
+  platform: Platform,
+  from: ModelSource,
+  options: Pick<LoadOptions, "headers" | "hub" | "signal">,
+): Promise<Source> {
   const { signal, headers, hub } = options;
   if (typeof from === "string" && isHubName(from)) return platform.open(hubUrl(from, hub), signal, headers);
   if (typeof from === "string" || from instanceof URL) return platform.open(from, signal, headers);

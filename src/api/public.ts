@@ -1,9 +1,12 @@
 /** What every entry exports beside `load`. */
 
+export type { WeightType } from "../engine/planner.ts";
 export { type ErrorCode, RwkvError } from "../errors.ts";
 export type { GenerateOptions, Generation, GenerationResult, Part } from "../generate.ts";
 export type { LoadProgress } from "../model/load.ts";
+export type { QuantizeOptions, QuantizeType } from "../model/quantize.ts";
 export type { Tokenizer } from "../text/tokenizer.ts";
+export type { Sink } from "../weights/gguf-write.ts";
 export type { LoadOptions, ModelSource } from "./load.ts";
 export type { Model, ModelInfo } from "./model.ts";
 export type { FeedOptions, Prompt, Session } from "./session.ts";

@@ -10,13 +10,12 @@ import { interruption } from "./interrupt.ts";
 import { reasonOf } from "./system.ts";
 import { Progress } from "./terminal.ts";
 
-const TYPES = ["f32", "f16", "bf16", "q8_0"] as const;
-type Type = (typeof TYPES)[number];
+const TYPES = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] as const;
 
 export const quantizeCommand: CommandDef = {
   meta: { name: "quantize", description: "Write a model with its large matrices in another type" },
   args: {
-    input: { type: "positional", description: "A GGUF file of RWKV-7 with f32, f16, bf16 or q8_0 weights" },
+    input: { type: "positional", description: "A GGUF file of RWKV" },
     output: {
       type: "positional",
       description: "The file to write; one that exists is replaced when the new one is complete",
@@ -34,29 +33,10 @@ async function quantizeFile(args: Arguments): Promise<void> {
   const target = await targetOf(input, args.output!);
   const progress = new Progress("Quantising");
   try {
-    await replaceFile(target, (write) => convert(input, { write }, type, progress, signal));
+    const { quantize } = await import("../index.ts");
+    await replaceFile(target, (write) => quantize(input, { write }, type, { onProgress: progress.update, signal }));
   } finally {
     progress.end();
-  }
-}
-
-async function convert(
-  input: string,
-  sink: { write: (bytes: Uint8Array) => Promise<void> },
-  type: Type,
-  progress: Progress,
-  signal: AbortSignal,
-): Promise<void> {
-  const [{ platform }, { quantizeGguf }] = await Promise.all([
-    import("../platform/node.ts"),
-    import("../model/quantize.ts"),
-  ]);
-  const source = await platform.open(input, signal);
-  try {
-    const kernels = await platform.kernels("plain");
-    await quantizeGguf(source, sink, type, kernels, { onProgress: progress.update, signal });
-  } finally {
-    await source.close();
   }
 }
 

@@ -26,6 +26,7 @@ const FILE_TYPES = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q8_0: 7, q5_0: 8, q5_1: 9
 >;
 /** The types that a file can be written in. */
 export type QuantizeType = keyof typeof FILE_TYPES;
+export const QUANTIZE_TYPES = Object.keys(FILE_TYPES) as readonly QuantizeType[];
 /** Which layout of quantised blocks a file has: ggml's `GGML_QNT_VERSION`. */
 const QUANTIZATION_VERSION = 2;
 
