@@ -29,7 +29,7 @@ import { hex8, xxhash32 } from "../bytes/hash.ts";
 import { RwkvError } from "../errors.ts";
 import { instantiate, type Kernels } from "./kernels.ts";
 import { align, createMemory } from "./memory.ts";
-import { type EngineSpec, FORMS, tileKind, WEIGHT_TYPES } from "./planner.ts";
+import { type EngineSpec, FORMS, tileKind, WEIGHT_TYPES, type WeightType } from "./planner.ts";
 import type { Port, Reply, Request, Rows, Sampling } from "./protocol.ts";
 import { readSlot, Slots, writeSlot } from "./slots.ts";
 
@@ -196,15 +196,15 @@ export class Engine {
     const target = WEIGHT_TYPES[to];
     new Uint8Array(this.#memory.buffer, staging, bytes.length).set(bytes);
     const per = kernels.stored_bytes(source, columns);
-    for (let r = 0; r < rows; r++) {
-      const bad = kernels.not_finite(staging + r * per, source, columns);
-      if (bad >= 0) {
-        throw new RwkvError(
-          "weights",
-          `Tensor ${name} holds an infinity or a NaN (row ${first + r}, ${tileKind(from) ? "block" : "column"} ${bad}). The file is damaged or the model diverged.`,
-        );
+    const check = (at: number, stride: number, count: number, row: number, type: WeightType, why: string) => {
+      for (let r = 0; r < count; r++) {
+        const bad = kernels.not_finite(at + r * stride, WEIGHT_TYPES[type], columns);
+        if (bad < 0) continue;
+        const place = `row ${row + r}, ${tileKind(type) ? "block" : "column"} ${bad}`;
+        throw new RwkvError("weights", `Tensor ${name} holds ${why} (${place}).`);
       }
-    }
+    };
+    check(staging, per, rows, first, from, "an infinity or a NaN: the file is damaged or the model diverged");
     const converted = staging + stagingBytes;
     if (kind === "vector") {
       kernels.to_f32(converted, staging, source, columns, converted + align(columns * 4, 128));
@@ -224,6 +224,7 @@ export class Engine {
       if (source !== target) {
         kernels.convert(converted, target, at, source, count, columns, scratch);
         at = converted;
+        check(at, stored, count, first + r, to, `a number that is too large for ${to}`);
       }
       if (inputs) kernels.pack_transposed(address, at, target, columns, inputs, first + r, count);
       else kernels.pack(address + ((first + r) / PIECE) * piece, at, target, count, columns, scratch);

@@ -256,6 +256,8 @@ export class EngineHost {
     if (!this.#memory) return;
     const team = new Int32Array(this.#memory.buffer, this.#spec.team, TEAM_BYTES / 4);
     Atomics.store(team, TEAM_POISON / 4, 1);
+    // The epoch moves, so that a rank which just read it cannot fall asleep on it.
+    Atomics.add(team, TEAM_EPOCH / 4, 1);
     Atomics.notify(team, TEAM_PHASE / 4);
     Atomics.notify(team, TEAM_EPOCH / 4);
   }
