@@ -68,6 +68,11 @@ const OTHERS: Readonly<Record<number, string>> = {
   41: "q1_0",
 };
 
+/** Whether a name is that of a type in the table. */
+export function isDType(name: string): name is DType {
+  return Object.hasOwn(DTYPES, name);
+}
+
 /** The type that a GGML number stands for, if it is in the table. */
 export function dtypeOf(id: number): DType | undefined {
   return BY_ID.get(id);

@@ -5,14 +5,18 @@
  */
 import { RwkvError } from "../errors.ts";
 import type { Source, TensorFile } from "../types.ts";
+import { fileNameOf } from "./beside.ts";
+import { openGgmf } from "./ggmf.ts";
 import { openGguf } from "./gguf-open.ts";
+import { openLegacyPth, openPth } from "./pth.ts";
+import { openIndex, openSafetensors } from "./safetensors-open.ts";
 
 /** Enough of a file to tell what it is. */
 const SNIFFED = 512;
 
 /**
  * What the file holds, by official tensor names. No tensor data is read. The source belongs to the result, whose `close`
- * closes it; if opening fails it is closed at once.
+ * closes it, and whatever was opened beside it; if opening fails all is closed at once.
  *
  * Errors: `weights` for what is no weights file or a damaged one, `unsupported` for containers, architectures and number
  * formats that are not read here; what the source throws passes through.
@@ -20,30 +24,39 @@ const SNIFFED = 512;
 export async function openWeights(source: Source, signal?: AbortSignal): Promise<TensorFile> {
   try {
     const start = await source.read(0, Math.min(source.size, SNIFFED), signal);
-    if (startsWith(start, "GGUF")) return await openGguf(source, signal);
-    throw refusal(source, start);
+    const reader = readerOf(source, start);
+    if (!reader) throw refusal(source, start);
+    return await reader(source, signal);
   } catch (error) {
     await source.close().catch(() => {}); // the reason for not opening matters more
     throw error;
   }
 }
 
+type Reader = (source: Source, signal?: AbortSignal) => Promise<TensorFile>;
+
+/** The reader for what the first bytes show the file to be. */
+function readerOf(source: Source, start: Uint8Array): Reader | undefined {
+  if (startsWith(start, "GGUF")) return openGguf;
+  if (startsWith(start, "PK\x03\x04")) return openPth;
+  if (start[0] === 0x80 && start[1] >= 2 && start[1] <= 5) return openLegacyPth;
+  // rwkv.cpp's magic is a number, so it reads backwards in a little-endian file.
+  if (startsWith(start, "fmgg")) return openGgmf;
+  if (isSafetensors(start)) return openSafetensors;
+  if (start[0] === 0x7b && /\.index\.json$/i.test(fileNameOf(source))) return openIndex;
+  return undefined;
+}
+
 /** The error for a file that cannot be opened, by what its first bytes show it to be. */
 function refusal({ name, size }: Source, start: Uint8Array): RwkvError {
-  const unsupported = (what: string) => new RwkvError("unsupported", `${name} is ${what}; convert it to GGUF`);
   const wrong = (problem: string) => new RwkvError("weights", `${name} ${problem}`);
 
   if (size === 0) return wrong("is empty; download it again");
-  if (startsWith(start, "PK\x03\x04"))
-    return unsupported("a zip archive, such as PyTorch's .pth, which is not read here");
-  if (start[0] === 0x80 && start[1] >= 2 && start[1] <= 5)
-    return unsupported("a Python pickle, such as PyTorch's older .pth, which is not read here");
-  // rwkv.cpp's and the earlier GGML magics are numbers, so they read backwards in a little-endian file.
-  if (startsWith(start, "fmgg")) return unsupported(`an rwkv.cpp file ("ggmf"), which is not read here`);
   if (startsWith(start, "lmgg") || startsWith(start, "tjgg") || startsWith(start, "algg"))
-    return unsupported("a GGML file from before GGUF, which is not read here");
-  if (isSafetensors(start, size)) return unsupported("a safetensors file, which is not read here");
-
+    return new RwkvError(
+      "unsupported",
+      `${name} is a GGML file from before GGUF, which is not read here; convert it to GGUF`,
+    );
   const text = new TextDecoder().decode(start).trimStart();
   if (text.startsWith("version https://git-lfs.github.com/"))
     return wrong(
@@ -51,8 +64,7 @@ function refusal({ name, size }: Source, start: Uint8Array): RwkvError {
     );
   if (/^<(!doctype|html|head|\?xml|!--)/i.test(text))
     return wrong("is a web page, not weights; the address probably leads to a page about the file");
-  if (/^[{[]/.test(text))
-    return wrong("is JSON text, not weights; perhaps a server's error message or a model's index");
+  if (/^[{[]/.test(text)) return wrong("is JSON text, not weights; perhaps a server's error message");
   const hex = Array.from(start.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
   return wrong(`is not a weights file of a known kind (its first bytes are ${hex})`);
 }
@@ -61,9 +73,12 @@ function startsWith(bytes: Uint8Array, text: string): boolean {
   return bytes.length >= text.length && [...text].every((letter, i) => bytes[i] === letter.charCodeAt(0));
 }
 
-/** A safetensors file starts with the length of its JSON header as a 64-bit number, then the header. */
-function isSafetensors(start: Uint8Array, size: number): boolean {
-  if (start.length < 10 || start[8] !== 0x7b) return false;
+/**
+ * A safetensors file starts with the length of its JSON header as a 64-bit number, then the header. A length that no file has
+ * makes it something else; one that is larger than this file, a file that was cut off.
+ */
+function isSafetensors(start: Uint8Array): boolean {
+  if (start.length < 9 || start[8] !== 0x7b) return false;
   const length = new DataView(start.buffer, start.byteOffset).getBigUint64(0, true);
-  return length >= 2n && length <= BigInt(size - 8);
+  return length >= 2n && length < 2n ** 32n;
 }

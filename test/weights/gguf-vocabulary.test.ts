@@ -3,13 +3,17 @@ import * as assert from "uvu/assert";
 import { bytesSource } from "../../src/bytes/source.ts";
 import { openWeights } from "../../src/weights/open.ts";
 import { refused } from "../refused.ts";
-import { gguf, key } from "./support.ts";
+import { gguf, key, tensor } from "./support.ts";
 
 const [NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6];
 
 async function vocabulary(...keys: number[][]) {
   const all = [key.text("general.architecture", "rwkv7"), key.text("tokenizer.ggml.model", "rwkv"), ...keys];
-  return (await openWeights(bytesSource("some.gguf", gguf({ keys: all })))).vocabulary!;
+  return (
+    await openWeights(
+      bytesSource("some.gguf", gguf({ keys: all, tensors: [tensor("output_norm.weight", [8], 0)], data: 32 })),
+    )
+  ).vocabulary!;
 }
 const tokens = (...texts: string[]) => key.texts("tokenizer.ggml.tokens", texts);
 const types = (...numbers: number[]) => key.i32s("tokenizer.ggml.token_type", numbers);
@@ -71,7 +75,9 @@ test("damaged vocabularies name the file and what is wrong", async () => {
 
 test("another kind of tokenizer is no vocabulary of this kind", async () => {
   const keys = [key.text("general.architecture", "rwkv7"), key.text("tokenizer.ggml.model", "gpt2"), tokens("a")];
-  const file = await openWeights(bytesSource("some.gguf", gguf({ keys })));
+  const file = await openWeights(
+    bytesSource("some.gguf", gguf({ keys, tensors: [tensor("output_norm.weight", [8], 0)], data: 32 })),
+  );
   assert.is(file.vocabulary, undefined);
   assert.is(file.facts.get("tokenizer"), "gpt2");
 });
