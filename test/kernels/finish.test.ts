@@ -1,6 +1,13 @@
-// Sums of a piece on their way out: stored, added, squared where positive, or through tanh or a sigmoid.
+// Sums of a piece on their way out: stored, added, squared where positive, through tanh, sigmoid or SiLU, with a bias or a gate.
 import { test } from "uvu";
-import { FINISH_ADD, FINISH_RELU2, FINISH_SIGMOID, FINISH_STORE, FINISH_TANH } from "../../assembly/ops.ts";
+import {
+  FINISH_ADD,
+  FINISH_RELU2,
+  FINISH_SIGMOID,
+  FINISH_SILU,
+  FINISH_STORE,
+  FINISH_TANH,
+} from "../../assembly/ops.ts";
 import { everywhere, same } from "./harness.ts";
 import { apply } from "./lanes.ts";
 import { Random } from "./random.ts";
@@ -11,6 +18,7 @@ const HOW: Record<string, [how: number, finish: (sums: Float32Array, old: Float3
   relu2: [FINISH_RELU2, (sums) => sums.map((sum) => (sum < 0 ? 0 : sum * sum))],
   tanh: [FINISH_TANH, (sums) => apply("tanh4", sums)],
   sigmoid: [FINISH_SIGMOID, (sums) => apply("sigmoid4", sums)],
+  silu: [FINISH_SILU, (sums) => apply("sigmoid4", sums).map((x, i) => x * sums[i])],
 };
 
 for (const [name, [how, reference]] of Object.entries(HOW)) {
@@ -36,5 +44,45 @@ for (const [name, [how, reference]] of Object.entries(HOW)) {
     }
   });
 }
+
+everywhere("bias: added to every row", ({ kernels, arena }) => {
+  const random = new Random(10);
+  for (const n of [1, 3]) {
+    for (const count of [1, 4, 7, 32]) {
+      arena.reset();
+      const sums = random.bells(n * 32);
+      const bias = random.bells(32);
+      const old = random.bells((n - 1) * 40 + count);
+      const dst = arena.copy(old);
+      kernels.finish_bias(dst.at, 160, arena.copy(sums).at, count, n, arena.input(bias).at);
+      const expected = old.map((before, i) =>
+        i % 40 < count ? sums[Math.floor(i / 40) * 32 + (i % 40)] + bias[i % 40] : before,
+      );
+      same(dst.f32, expected, `${count} channels x ${n} tokens`);
+    }
+  }
+});
+
+everywhere("gated: dst = (dst + gate * sums) * factor", ({ kernels, arena }) => {
+  const f = Math.fround;
+  const random = new Random(11);
+  for (const n of [1, 3]) {
+    for (const count of [1, 4, 7, 32]) {
+      for (const factor of [1, 0.5]) {
+        arena.reset();
+        const sums = random.bells(n * 32);
+        const gate = random.bells(n * 40);
+        const old = random.bells((n - 1) * 40 + count);
+        const dst = arena.copy(old);
+        kernels.finish_gated(dst.at, 160, arena.copy(sums).at, count, n, arena.input(gate).at, factor);
+        const expected = old.map((before, i) => {
+          if (i % 40 >= count) return before;
+          return f(before + f(gate[i] * sums[Math.floor(i / 40) * 32 + (i % 40)])) * factor;
+        });
+        same(dst.f32, expected, `${count} channels x ${n} tokens, factor ${factor}`);
+      }
+    }
+  }
+});
 
 test.run();

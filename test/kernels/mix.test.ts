@@ -1,4 +1,4 @@
-// Layer norm, token shift and mixes: norm_mix. Bit by bit, in batches of several sessions, in chunks, and by several ranks.
+// Layer norm, token shift and mixes: norm_mix, and lerp for mixes that depend on the token. Bit by bit, in batches of several sessions, in chunks, and by several ranks.
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -167,6 +167,59 @@ everywhere("a chunk gives the bits of its tokens one by one", (setting) => {
     shifts = one.shifts;
   }
   equal({ mixed, shifts }, whole, "one by one");
+});
+
+everywhere("without mixes: xx and dx, which lerp mixes to the same bits", ({ kernels, arena }) => {
+  for (const channels of [24, 64, 100]) {
+    const given = inputs(channels, [3, 1, 2], 5, 0, channels);
+    const expected = reference(given);
+    const width = Math.ceil(channels / 32) * 32;
+    arena.reset();
+    const rows = batch(
+      arena,
+      given.sessions,
+      given.shifts.map((shift) => padded([shift])),
+    );
+    const [x, weight, bias] = [given.x, [given.weight], [given.bias]].map((values) => arena.input(padded(values)).at);
+    const stride = rows.n * width * 4 + 64;
+    const both = arena.output(stride * 2);
+    const cut = Math.floor(width / 64);
+    for (const [first, last] of [
+      [0, cut],
+      [cut, width / 32],
+    ]) {
+      const norm = [x, channels, weight, bias, EPS, 0] as const;
+      kernels.norm_mix(rows.table, rows.n, ...norm, 0, 0, both.at, stride, 0, 0, 0, first, last);
+    }
+    given.sessions.forEach((_, s) => void same(rows.to[s].f32.slice(0, channels), expected.shifts[s], `session ${s}`));
+
+    const random = new Random(channels);
+    const m = given.mu.map(() => given.x.map(() => random.bells(channels)));
+    const f = Math.fround;
+    for (const withM of [false, true]) {
+      const input = arena.copy(new Float32Array((m.length * stride) / 4));
+      m.forEach((values, j) => void input.f32.set(padded(values), (j * stride) / 4));
+      const dst = arena.output(stride * m.length);
+      const mu = arena.input(padded(given.mu)).at;
+      for (const [first, last] of [
+        [0, cut],
+        [cut, width / 32],
+      ]) {
+        const from = [both.at, both.at + stride, channels, mu, m.length, withM ? input.at : 0, stride] as const;
+        kernels.lerp(rows.n, ...from, dst.at, stride, first, last);
+      }
+      m.forEach((values, j) => {
+        values.forEach((added, t) => {
+          const at = t * width;
+          const xx = both.f32.subarray(at, at + channels);
+          const dx = both.f32.subarray(stride / 4 + at, stride / 4 + at + channels);
+          const row = xx.map((v, c) => v + f(dx[c] * (withM ? f(given.mu[j][c] + added[c]) : given.mu[j][c])));
+          same(dst.f32.slice((j * stride) / 4 + at, (j * stride) / 4 + at + channels), row, `mix ${j}, row ${t}`);
+          if (!withM) same(row, expected.mixed[j][t], `as norm_mix: mix ${j}, row ${t}`);
+        });
+      });
+    }
+  }
 });
 
 everywhere("close to float64", (setting) => {

@@ -216,6 +216,102 @@ everywhere("norm_mix, quantize, wkv7: any number of ranks gives what one call of
   }
 });
 
+everywhere("lerp, wkv4, wkv6: any number of ranks gives what one call of the kernel gives", (setting) => {
+  const { arena, kernels } = setting;
+  const [channels, size, n] = [160, 16, 5];
+  const numbers = (rows: number) => new Random(rows).bells(rows * channels);
+  const stride = n * channels * 4;
+  for (const ranks of RANKS) {
+    arena.reset();
+    const slots = [1, 2].map((seed) => new Random(seed).bells(channels * size));
+    const rows = batch(arena, [3, 2], slots);
+    const [acts, vectors] = [5 * n, 5].map((count) => arena.input(numbers(count)).at);
+    /** Runs the kernel, then the record, and compares what they write. */
+    const both = (
+      what: string,
+      op: number,
+      outputs: number,
+      kernel: (dst: number) => void,
+      args: (dst: number) => number[],
+    ) => {
+      const [one, many] = [arena.zeros(outputs * stride), arena.zeros(outputs * stride)];
+      kernel(one.at);
+      const states = rows.to.map((slot) => slot.f32.slice());
+      for (const slot of rows.to) slot.u8.fill(0);
+      share(setting, { op, rows: rows.region.at, args: args(many.at) }, rows.table, ranks);
+      same(many.f32, one.f32, what);
+      rows.to.forEach((slot, s) => void same(slot.f32, states[s], `${what}, states`));
+      for (const slot of rows.to) slot.u8.fill(0);
+    };
+    for (const slot of rows.to) slot.u8.fill(0);
+
+    const xx = [acts, acts + stride, channels, vectors, 2, acts + stride * 2, stride] as const;
+    both(
+      "lerp",
+      ops.OP_LERP,
+      2,
+      (dst) => kernels.lerp(n, ...xx, dst, stride, 0, 5),
+      (dst) => [...xx, dst, stride],
+    );
+    const four = [acts, stride, vectors, channels, 0, channels * 4, channels * 8] as const;
+    both(
+      "wkv4",
+      ops.OP_WKV4,
+      1,
+      (dst) => kernels.wkv4(rows.table, n, ...four, dst, 0, 5),
+      (dst) => [...four, dst],
+    );
+    const heads = channels / size;
+    const scratch = arena.output(2 * size * 4).at;
+    for (const parts of [0, ops.WKV6_GATE, ops.WKV6_GATE | ops.WKV6_DECAY]) {
+      const six = [acts, stride, vectors, channels, size] as const;
+      both(
+        `wkv6, parts ${parts}`,
+        ops.OP_WKV6,
+        1,
+        (dst) => kernels.wkv6(rows.table, n, ...six, EPS, 0, parts, dst, 0, heads, scratch),
+        (dst) => [...six, float(EPS), 0, parts, dst],
+      );
+    }
+  }
+});
+
+everywhere("matmul with a bias, with a gate: the ranks' own channels of both", (setting) => {
+  const { arena, kernels } = setting;
+  const random = new Random(33);
+  const f = Math.fround;
+  const [n, inputs, outputs] = [3, 40, 70];
+  const weights = random.bells(outputs * inputs);
+  const x = random.bells(n * 64);
+  const bias = random.bells(96);
+  const gate = random.bells(n * 96);
+  const old = random.bells(n * 96);
+  for (const ranks of RANKS) {
+    for (const how of [ops.FINISH_BIAS, ops.FINISH_GATED]) {
+      arena.reset();
+      const piece = kernels.piece_bytes(ops.T_F32, inputs);
+      const packed = arena.output(piece * 3);
+      const src = arena.input(weights).at;
+      const scratch = arena.output(4096).at;
+      for (let p = 0; p < 3; p++) {
+        const rows = Math.min(32, outputs - p * 32);
+        kernels.pack(packed.at + p * piece, src + p * 32 * inputs * 4, ops.T_F32, rows, inputs, scratch);
+      }
+      const dst = arena.copy(old);
+      const other = arena.input(how === ops.FINISH_BIAS ? bias : gate).at;
+      const args = [dst.at, 384, packed.at, ops.T_F32, arena.input(x).at, 256, outputs, inputs, how, other, float(0.5)];
+      share(setting, { op: ops.OP_MATMUL, rows: arena.input(Uint32Array.of(n)).at, args }, 0, ranks);
+      const expected = old.map((before, i) => {
+        const [t, row] = [Math.floor(i / 96), i % 96];
+        if (row >= outputs) return before;
+        const sum = chain(weights, row * inputs, x, t * 64, inputs);
+        return how === ops.FINISH_BIAS ? sum + bias[row] : f(before + f(gate[i] * sum)) * 0.5;
+      });
+      same(dst.f32, expected, `finish ${how}, ${ranks} ranks`);
+    }
+  }
+});
+
 everywhere("keep: the last row of every session; gather_norm: the rows of a list", (setting) => {
   const { arena } = setting;
   const random = new Random(32);

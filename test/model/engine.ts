@@ -1,0 +1,82 @@
+/** An engine on a TensorFile, whatever container that came from, or none: plan, load, feed, look at the state. */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
+import { arrange, EngineHost } from "../../src/engine/host.ts";
+import { Planner, type WeightType } from "../../src/engine/planner.ts";
+import type { Platform, WorkerHandle } from "../../src/engine/platform.ts";
+import { type Config, configOf } from "../../src/model/config.ts";
+import { loadTensors } from "../../src/model/load.ts";
+import { planOf } from "../../src/model/plan.ts";
+import { Tensors } from "../../src/model/tensors.ts";
+import type { TensorFile } from "../../src/types.ts";
+
+export interface Options {
+  /** 0: beside the test. */
+  threads?: number;
+  build?: "plain" | "relaxed";
+  weights?: WeightType;
+  /** Most tokens in one step. */
+  rows?: number;
+}
+
+export interface Run {
+  config: Config;
+  /** Per token. */
+  logits: Float32Array[];
+  /** Per part, by name. */
+  state: Map<string, Float32Array>;
+  /** How each tensor that was read is kept. */
+  types: Map<string, string>;
+}
+
+const platform: Platform = {
+  name: "test",
+  sharesMemory: true,
+  cores: 2,
+  kernels: async (build) => new WebAssembly.Module(readFileSync(`dist/kernels/${build}.wasm`)),
+  spawn(): WorkerHandle {
+    const worker = new Worker(pathToFileURL(resolve("dist/worker.js")));
+    return {
+      post: (message, transfer) => worker.postMessage(message, transfer),
+      onMessage: (listener) => void worker.on("message", listener),
+      onDeath: (listener) => void worker.on("error", (error) => listener(String(error))),
+      hold: (yes) => (yes ? worker.ref() : worker.unref()),
+      terminate: () => void worker.terminate(),
+    };
+  },
+  breathe: () => new Promise((go) => setImmediate(go)),
+  open: () => Promise.reject(new Error("the test opens its files itself")),
+};
+
+/** Loads a model, feeds it the tokens, closes it. */
+export async function run(file: TensorFile, tokens: readonly number[], options: Options = {}): Promise<Run> {
+  const { threads = 0, build = "plain", weights, rows = 64 } = options;
+  const arrangement = await arrange(platform, threads, build);
+  const workers = Array.from({ length: threads }, () => platform.spawn!());
+  const config = configOf(file);
+  const planner = new Planner({ rows, ranks: arrangement.threads, sessions: 1, generations: 1 });
+  const spec = planOf(config, new Tensors(file, planner, weights), planner);
+  const module = await platform.kernels(arrangement.build);
+  const engine = await EngineHost.start(platform, arrangement, workers, module, spec);
+  try {
+    await loadTensors(engine, spec, planner.loads);
+    await engine.request({ kind: "open", session: 0 });
+    const logits: Float32Array[] = [];
+    const listener = { logits: (row: Float32Array) => void logits.push(row) };
+    await engine.request({ kind: "forward", session: 0, tokens: Uint32Array.from(tokens) }, listener);
+    const { state } = await engine.request({ kind: "save", session: 0 });
+    const parts = new Map<string, Float32Array>();
+    let at = 0;
+    for (const { name, shape } of spec.state) {
+      const count = shape.reduce((a, b) => a * b, 1);
+      parts.set(name, state!.slice(at, at + count));
+      at += count;
+    }
+    const types = planner.loads.map((load) => [load.tensor.name, load.kind === "vector" ? "f32" : load.type] as const);
+    return { config, logits, state: parts, types: new Map(types) };
+  } finally {
+    engine.close();
+  }
+}
