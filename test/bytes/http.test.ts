@@ -136,10 +136,10 @@ test("refuses ranges outside of the file", () =>
     await refused(source.read(-1, 1), "weights", /byte -1/);
   }));
 
-for (const [kind, headers] of Object.entries({
-  "with a length": {},
-  "without a length": { "Content-Length": "" },
-}))
+for (const [kind, headers] of [
+  ["with a length", {}],
+  ["without a length", { "Content-Length": "" }],
+] as const)
   test(`a server without ranges, ${kind}: the file is fetched once`, () =>
     withServer(
       (_, response) => sendAll(response, FILE, headers),
