@@ -165,19 +165,32 @@ export class Session {
   ): Promise<Done> {
     this.#check();
     this.#busy = true;
+    // Two reasons to stop: the caller's signal, and a callback of the caller's that throws.
+    const stop = new AbortController();
+    const forward = () => stop.abort(signal!.reason);
+    if (signal?.aborted) forward();
+    else signal?.addEventListener("abort", forward);
+    let failure: { error: unknown } | undefined;
     try {
       await this.#opened;
       const heard: Listener = {
         ...listener,
         fed: (position) => {
           this.#position = position;
-          listener.fed?.(position);
+          try {
+            listener.fed?.(position);
+          } catch (error) {
+            failure ??= { error };
+            stop.abort(error);
+          }
         },
       };
-      const done = await this.#shared.engine.request({ ...body, session: this.#id }, heard, signal);
+      const done = await this.#shared.engine.request({ ...body, session: this.#id }, heard, stop.signal);
       this.#position = done.position!;
+      if (failure) throw failure.error;
       return done;
     } finally {
+      signal?.removeEventListener("abort", forward);
       this.#busy = false;
     }
   }
