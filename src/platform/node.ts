@@ -21,7 +21,8 @@ export const platform: Platform = {
 };
 
 function spawn(): WorkerHandle {
-  const worker = new Worker(new URL("./worker.js", import.meta.url), { name: "rwkv" });
+  // Without the program's own options to Node, of which some are not for workers (`--input-type`) and some slow their start.
+  const worker = new Worker(new URL("./worker.js", import.meta.url), { name: "rwkv", execArgv: [] });
   let told = false;
   worker.unref();
   return {
