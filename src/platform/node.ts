@@ -51,6 +51,9 @@ async function openAny(where: string | URL, signal?: AbortSignal, headers?: Http
   if (/^https?:/i.test(text)) return httpSource(text, { signal, headers });
   const scheme = where instanceof URL ? where.protocol : /^[a-z][a-z0-9+.-]+:(?=\/\/)/i.exec(text)?.[0];
   if (scheme && !/^file:$/i.test(scheme))
-    throw new RwkvError("unsupported", `"${scheme}" addresses are not read here; give a path, or a file:, http: or https: URL`);
+    throw new RwkvError(
+      "unsupported",
+      `"${scheme}" addresses are not read here; give a path, or a file:, http: or https: URL`,
+    );
   return fileSource(where, signal);
 }
