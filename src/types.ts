@@ -48,11 +48,15 @@ export interface TensorInfo {
   readonly fileName: string;
   readonly dtype: DType;
   /**
-   * Sizes, slowest first, without leading ones: `[C]` for a vector, `[rows, cols]` for a matrix. A matrix counts as
-   * (outputs, inputs): the kernels want rows = outputs.
+   * Sizes, slowest first: `[C]` for a vector, `[rows, cols]` for a matrix, `[n, rows, cols]` for n matrices. A matrix counts
+   * as (outputs, inputs): the kernels want rows = outputs. Decay and bonus (`time_decay`, `time_first`, `time_faaaa`, `r_k`)
+   * are `[heads]` or `[heads, head size]` where the file says so, else flat.
    */
   readonly shape: readonly number[];
-  /** True when the file holds the matrix as (inputs, outputs), so that it must be turned while packing. */
+  /**
+   * True when the file holds the matrix, or each of the n, as (inputs, outputs), so that it must be turned while packing:
+   * its bytes are those of an array of sizes `[..., cols, rows]`.
+   */
   readonly transposed: boolean;
   /** Absent: the numbers are those of official checkpoints. */
   readonly form?: Form;

@@ -9,7 +9,7 @@
 import { RwkvError } from "../errors.ts";
 
 /** Bytes of a pickle, and how many dictionaries, the largest thing that one byte can ask for. */
-export const MOST = { bytes: 2 << 20, dictionaries: 1 << 14 };
+export const MOST = { bytes: 1 << 20, dictionaries: 1 << 14 };
 
 /** Python's instructions by number; `pickletools` has the whole list. */
 const POP = 0x30;
