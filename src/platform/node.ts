@@ -8,6 +8,7 @@ import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import type { Reply, Request, Start } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
+import { Death } from "./death.ts";
 import { fileSource } from "./files.ts";
 
 export const platform: Platform = {
@@ -22,24 +23,22 @@ export const platform: Platform = {
 
 function spawn(): WorkerHandle {
   // Without the program's own options to Node, of which some are not for workers (`--input-type`) and some slow their start.
-  const worker = new Worker(new URL("./worker.js", import.meta.url), { name: "rwkv", execArgv: [] });
-  let told = false;
+  return handle(new Worker(new URL("./worker.js", import.meta.url), { name: "rwkv", execArgv: [] }));
+}
+
+/** What the host needs of a worker that was just started. */
+export function handle(worker: Worker): WorkerHandle {
+  const death = new Death();
+  worker.on("error", (error) => death.happened(error instanceof Error ? error.message : String(error)));
+  worker.on("exit", (code) => death.happened(`it ended with code ${code}`));
   worker.unref();
   return {
     post: (message: Start | Request, transfer) => worker.postMessage(message, transfer),
     onMessage: (listener) => void worker.on("message", (reply: Reply) => listener(reply)),
-    onDeath: (listener) => {
-      let first = true;
-      const die = (reason: string) => {
-        if (!told && first) listener(reason);
-        first = false;
-      };
-      worker.on("error", (error) => die(error instanceof Error ? error.message : String(error)));
-      worker.on("exit", (code) => die(`it ended with code ${code}`));
-    },
+    onDeath: (listener) => death.onDeath(listener),
     hold: (yes) => (yes ? worker.ref() : worker.unref()),
     terminate: () => {
-      told = true;
+      death.expect();
       void worker.terminate();
     },
   };

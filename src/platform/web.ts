@@ -6,6 +6,7 @@ import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import type { Reply, Request, Start } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
+import { Death } from "./death.ts";
 
 export const platform: Platform = {
   name: "web",
@@ -21,14 +22,12 @@ export const platform: Platform = {
 
 function spawn(): WorkerHandle {
   const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "rwkv" });
+  const death = new Death();
+  worker.addEventListener("error", (event) => death.happened(event.message || "its script could not be loaded"));
   return {
     post: (message: Start | Request, transfer = []) => worker.postMessage(message, transfer),
     onMessage: (listener) => worker.addEventListener("message", ({ data }) => listener(data as Reply)),
-    onDeath: (listener) => {
-      worker.addEventListener("error", (event) => listener(event.message || "its script could not be loaded"), {
-        once: true,
-      });
-    },
+    onDeath: (listener) => death.onDeath(listener),
     hold: () => {},
     terminate: () => worker.terminate(),
   };
