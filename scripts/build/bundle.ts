@@ -4,12 +4,14 @@ import { chmodSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type BuildOptions, build } from "esbuild";
 
-/** For Node, Deno and Bun. Packages that package.json lists as dependencies stay imports; others are bundled in. */
+const { dependencies, peerDependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+
+/** For Node, Deno and Bun. Packages that package.json lists as dependencies, optional ones too, stay imports; others are bundled in. */
 const installed: BuildOptions = {
   entryPoints: { index: "src/index.ts", cli: "src/cli/main.ts" },
   platform: "node",
   splitting: true,
-  external: Object.keys(JSON.parse(readFileSync("package.json", "utf8")).dependencies),
+  external: Object.keys({ ...dependencies, ...peerDependencies }),
 };
 
 /** For pages, also those without a bundler or an import map: everything is in the file, and Node's modules are an error. */
