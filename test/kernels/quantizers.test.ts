@@ -192,7 +192,7 @@ for (const name of QUANTIZED) {
   });
 }
 
-/** SHA-256 over the 13 large matrices of v7.q8_0.gguf, v7.q5_1.gguf and v7.q4_0.gguf, which llama.cpp's tools made of v7.f32.gguf. */
+/** SHA-256 over the 13 large matrices of v7.q8_0.gguf, v7.q5_1.gguf and v7.q4_0.gguf, which another program made of v7.f32.gguf. */
 const MADE_ELSEWHERE = {
   q8_0: "9c32f9c332c440bfb5cfdf67b676017402a63ec01604a5c893c457a038c93d53",
   q5_1: "66ef0347b89d1d76dcc9f4de7bdbc9ba492e424318f0b54acca4c753de7e0937",
