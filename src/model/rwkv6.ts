@@ -12,7 +12,7 @@ import type { Tensors } from "./tensors.ts";
 export function planRwkv6(p: Planner, w: Tensors, config: Config): EngineSpec {
   const { layers, width: C, headSize: N, heads: H, ffn: F, normEps, headNormEps, rescaleEvery } = config;
   // All layers' ranks are those of the first.
-  const maaRank = w.rows("blocks.0.att.time_maa_w1") / 5;
+  const maaRank = w.columns("blocks.0.att.time_maa_w2");
   const decayRank = w.rows("blocks.0.att.time_decay_w1");
 
   const x = p.activation(C); // the residual stream

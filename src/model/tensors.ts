@@ -44,6 +44,11 @@ export class Tensors {
     return this.#get(name).shape[0]!;
   }
 
+  /** Columns likewise. */
+  columns(name: string): number {
+    return this.#get(name).shape.at(-1)!;
+  }
+
   /** A large matrix of (outputs, inputs). */
   matrix(name: string, rows: number, columns: number): Matrix {
     const tensor = this.#get(name, [rows, columns]);
