@@ -8,10 +8,7 @@ import { nameTensors } from "./names.ts";
 import { namingOf } from "./names-hf.ts";
 import { MOST, readPickle } from "./pickle.ts";
 import { readTorchPickle, type Storage, tensorsOf } from "./torch.ts";
-import { dataOffset, readZip, type ZipEntry } from "./zip.ts";
-
-/** Small reads that are on their way at the same time: over a network, waiting for each would take minutes. */
-const IN_FLIGHT = 16;
+import { entrySource, lateSource, readZip, type ZipEntry } from "./zip.ts";
 
 /**
  * Opens a source that holds a zip archive of torch.save.
@@ -37,18 +34,19 @@ export async function openPth(source: Source, signal?: AbortSignal): Promise<Ten
   const bytes = await readEntry(source, pickled, MOST.bytes, signal);
   const { value, storages } = await readTorchPickle(name, bytes);
 
-  const places = new Map<Storage, number>();
-  await inTurns([...storages.values()], async (storage) => {
+  const sources = new Map<Storage, Source>();
+  for (const storage of storages.values()) {
     const entry = entries.get(`${folder}data/${storage.key}`);
     if (!entry) throw new RwkvError("weights", `${name}: it lacks storage "${storage.key}"; the file is damaged`);
-    if (entry.size < storage.length * storage.width)
+    const length = storage.length * storage.width;
+    if (entry.size < length)
       throw new RwkvError(
         "weights",
-        `${name}: storage "${storage.key}" has ${entry.size} bytes instead of ${storage.length * storage.width}; the file is damaged`,
+        `${name}: storage "${storage.key}" has ${entry.size} bytes instead of ${length}; the file is damaged`,
       );
-    places.set(storage, await dataOffset(source, entry, signal));
-  });
-  return fileOf(source, value, places);
+    sources.set(storage, entrySource(source, entry));
+  }
+  return fileOf(source, value, sources);
 }
 
 /** What every older file begins with: a pickle of a number that only PyTorch's files have, and one of version 1001. */
@@ -79,60 +77,48 @@ export async function openLegacyPth(source: Source, signal?: AbortSignal): Promi
   const damaged = (problem: string) => new RwkvError("weights", `${name}: ${problem}; the file is damaged`);
   if (!Array.isArray(keys.value) || new Set(keys.value).size !== keys.value.length)
     throw damaged("it has no list of its storages");
-  const headers: [storage: Storage, at: number][] = [];
+  const sources = new Map<Storage, Source>();
   for (const key of keys.value) {
     const storage = storages.get(key);
     if (!storage) throw damaged("it lists a storage that no tensor uses");
-    headers.push([storage, at]);
-    at += 8 + storage.length * storage.width;
+    const place = at;
+    const length = storage.length * storage.width;
+    at += 8 + length;
     if (at > size)
       throw new RwkvError(
         "weights",
         `${name} is cut off: storage "${storage.key}" ends at byte ${at}, but the file at byte ${size}; download it again`,
       );
+    const start = async (signal?: AbortSignal) => {
+      const bytes = await source.read(place, 8, signal);
+      const found = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+      if (found !== BigInt(storage.length))
+        throw damaged(`storage "${storage.key}" at byte ${place} has ${found} numbers instead of ${storage.length}`);
+      return place + 8;
+    };
+    sources.set(storage, lateSource(source, length, start));
   }
-  if (headers.length !== storages.size) throw damaged("its list of storages is not complete");
-  await inTurns(headers, async ([storage, place]) => {
-    const bytes = await source.read(place, 8, signal);
-    const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
-    if (length !== BigInt(storage.length))
-      throw damaged(`storage "${storage.key}" at byte ${place} has ${length} numbers instead of ${storage.length}`);
-  });
-  return fileOf(source, value, new Map(headers.map(([storage, place]) => [storage, place + 8])));
+  if (sources.size !== storages.size) throw damaged("its list of storages is not complete");
+  return fileOf(source, value, sources);
 }
 
-function fileOf(source: Source, value: unknown, places: ReadonlyMap<Storage, number>): TensorFile {
+function fileOf(source: Source, value: unknown, sources: ReadonlyMap<Storage, Source>): TensorFile {
   const { name } = source;
-  const found = tensorsOf(source, value, (storage) => places.get(storage)!);
+  const found = tensorsOf(name, value, (storage) => sources.get(storage)!);
   const { tensors, unknown } = nameTensors(name, found, namingOf(found).naming);
   return { name, container: "pth", tensors, unknown, facts: new Map(), close: () => source.close() };
 }
 
+/** A whole file of the archive, if it is no longer than `limit`. */
 async function readEntry(source: Source, entry: ZipEntry, limit: number, signal?: AbortSignal): Promise<Uint8Array> {
   if (entry.size > limit)
     throw new RwkvError(
       "unsupported",
       `${source.name}: "${entry.name}" has ${entry.size} bytes, more than the ${limit} that this reader takes`,
     );
-  return await source.read(await dataOffset(source, entry, signal), entry.size, signal);
+  return await entrySource(source, entry).read(0, entry.size, signal);
 }
 
 async function readText(source: Source, entry: ZipEntry, signal?: AbortSignal): Promise<string> {
   return new TextDecoder().decode(await readEntry(source, entry, 64, signal));
-}
-
-/** Does `work` for every item, a few at a time; none is begun once one has failed. */
-async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  let failed = false;
-  const worker = async () => {
-    for (const item of queue) {
-      if (failed) return;
-      await work(item).catch((error) => {
-        failed = true;
-        throw error;
-      });
-    }
-  };
-  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
 }

@@ -124,13 +124,12 @@ const WRAPPERS = ["state_dict", "model", "module"];
 const PREFIX = /^(_forward_module\.|module\.)+/;
 
 /**
- * The tensors of a model as pickled, given where the data of each storage starts in the file.
+ * The tensors of a model as pickled, given what holds the data of each storage.
  *
  * Errors: `weights` for a tensor that reaches beyond its storage; `unsupported` for a pickle that holds no dictionary of
  * tensors, for models converted for one machine by ChatRWKV, and for views that cannot be read as they lie there.
  */
-export function tensorsOf(source: Source, root: unknown, placeOf: (storage: Storage) => number): FileTensor[] {
-  const file = source.name;
+export function tensorsOf(file: string, root: unknown, sourceOf: (storage: Storage) => Source): FileTensor[] {
   const unsupported = (what: string) => new RwkvError("unsupported", `${file} ${what}`);
   let dictionary = root;
   for (let depth = 0; depth < 2 && dictionary instanceof Map; depth++) {
@@ -149,12 +148,12 @@ export function tensorsOf(source: Source, root: unknown, placeOf: (storage: Stor
   for (const [key, value] of dictionary) {
     if (typeof key !== "string" || !(value instanceof Tensor)) continue; // a step count, an optimizer's settings, ...
     if (tensors.length === MOST_TENSORS) throw unsupported(`holds more than ${MOST_TENSORS} tensors`);
-    tensors.push(tensorOf(source, key.slice(0, 256).replace(PREFIX, ""), value, placeOf(value.storage)));
+    tensors.push(tensorOf(sourceOf(value.storage), key.slice(0, 256).replace(PREFIX, ""), value));
   }
   return tensors;
 }
 
-function tensorOf(source: Source, name: string, tensor: Tensor, start: number): FileTensor {
+function tensorOf(source: Source, name: string, tensor: Tensor): FileTensor {
   const { storage, offset, sizes: shape } = tensor;
   const count = shape.reduce((product, n) => product * n, 1);
   const reach = count === 0 ? 0 : tensor.strides.reduce((sum, stride, d) => sum + stride * (shape[d] - 1), offset + 1);
@@ -175,7 +174,7 @@ function tensorOf(source: Source, name: string, tensor: Tensor, start: number): 
     shape,
     ...(layout === "turned" && { turned: true }),
     source,
-    offset: start + offset * storage.width,
+    offset: offset * storage.width,
     bytes: count * storage.width,
   };
 }

@@ -2,6 +2,7 @@
  * The files inside a zip archive that stores them uncompressed, as torch.save does: where each one's bytes lie. The archive's
  * directory is read by zip.js; the bytes themselves are read by range, by whoever wants them.
  */
+import { checkRange } from "../bytes/source.ts";
 import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
 
@@ -73,31 +74,58 @@ export async function readZip(source: Source, signal?: AbortSignal): Promise<Map
 }
 
 /**
- * Where a file's data starts, which only its own header says. Errors: `weights` when header and directory contradict each
- * other, or the data reaches beyond the archive; `unsupported` for compressed or encrypted files.
+ * A file in the archive as a source, whose `close` does nothing: the archive is somebody else's.
+ *
+ * Errors: `unsupported` for compressed or encrypted files; `weights`, at once or when it is first read, when the archive
+ * contradicts itself.
  */
-export async function dataOffset(source: Source, entry: ZipEntry, signal?: AbortSignal): Promise<number> {
+export function entrySource(archive: Source, entry: ZipEntry): Source {
   const { name, header, size, stored } = entry;
   const wrong = (problem: string) =>
-    new RwkvError("weights", `${source.name}: "${name}" in the zip archive ${problem}`);
+    new RwkvError("weights", `${archive.name}: "${name}" in the zip archive ${problem}`);
   if (!stored)
     throw new RwkvError(
       "unsupported",
-      `${source.name}: "${name}" in the zip archive is compressed, so it cannot be read by range; save the model with torch.save`,
+      `${archive.name}: "${name}" in the zip archive is compressed, so it cannot be read by range; save the model with torch.save`,
     );
   const encoded = new TextEncoder().encode(name);
   const length = LOCAL_HEADER.bytes + encoded.length;
-  if (!Number.isSafeInteger(header) || header < 0 || header + length > source.size)
-    throw wrong(`should start at byte ${header}, beyond the end; the file is cut off or damaged`);
-  const bytes = await source.read(header, length, signal);
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  const same =
-    view.getUint32(0, true) === LOCAL_HEADER.signature &&
-    view.getUint16(26, true) === encoded.length &&
-    encoded.every((byte, i) => byte === bytes[LOCAL_HEADER.bytes + i]);
-  if (!same) throw wrong(`is not at byte ${header}, where it should be; the file is damaged`);
-  const start = header + length + view.getUint16(28, true);
-  if (!Number.isSafeInteger(size) || size > source.size - start)
-    throw wrong(`takes ${size} bytes from byte ${start}, beyond the end; the file is cut off or damaged`);
-  return start;
+  const checkEnd = (start: number) => {
+    if (!(start >= length && start + size <= archive.size))
+      throw wrong(`takes ${size} bytes from byte ${start}, beyond the end; the file is cut off or damaged`);
+    return start;
+  };
+  checkEnd(header + length);
+  return lateSource(archive, size, async (signal) => {
+    const bytes = await archive.read(header, length, signal);
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const same =
+      view.getUint32(0, true) === LOCAL_HEADER.signature &&
+      view.getUint16(26, true) === encoded.length &&
+      encoded.every((byte, i) => byte === bytes[LOCAL_HEADER.bytes + i]);
+    if (!same) throw wrong(`is not at byte ${header}, where it should be; the file is damaged`);
+    return checkEnd(header + length + view.getUint16(28, true));
+  });
+}
+
+/**
+ * `size` bytes of a source from a place that only what lies before it tells. It is found at the first read, so that opening
+ * a file over a network does not take a request for every tensor.
+ */
+export function lateSource(source: Source, size: number, start: (signal?: AbortSignal) => Promise<number>): Source {
+  let found: Promise<number> | undefined;
+  const part: Source = {
+    name: source.name,
+    size,
+    async read(offset, length, signal) {
+      checkRange(part, offset, length);
+      found ??= start(signal).catch((error) => {
+        found = undefined; // an abort of this read is no answer to the next one
+        throw error;
+      });
+      return await source.read((await found) + offset, length, signal);
+    },
+    close: async () => {},
+  };
+  return part;
 }

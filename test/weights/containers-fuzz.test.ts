@@ -69,6 +69,8 @@ async function opens(name: string, bytes: Uint8Array): Promise<boolean> {
       assert.ok(tensor.shape.length <= 3 && tensor.shape.every((n) => Number.isSafeInteger(n) && n > 0), official);
       assert.is(tensor.bytes, bytesOf(tensor.dtype, count([...tensor.shape])), official);
     }
+    // Some damage shows only when the data is read.
+    for (const { source, offset, bytes } of file.tensors.values()) await source.read(offset, bytes);
     await file.close();
     return true;
   } catch (error) {
