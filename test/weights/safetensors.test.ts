@@ -347,6 +347,7 @@ test("newer models and relatives are refused by what they are", async () => {
     ["blocks.0.rosa.rosa_qkv.emb", /is RWKV-8 with ROSA/],
     ["rosa1.x_q", undefined],
     ["blocks.0.rosa1.q.weight", /is RWKV-8 with ROSA/],
+    ["blocks.0.att.time_mix_w1", /is RWKV-6 with its tensors renamed for web-rwkv/],
     ["blocks.0.att.key.bias", /a relative of RWKV with biases/],
     ["model.layers.0.attn.r_proj.bias", /a relative of RWKV with biases/],
   ] as const) {
