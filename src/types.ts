@@ -76,6 +76,18 @@ export interface Vocabulary {
   readonly eos: readonly number[];
 }
 
+/**
+ * What is used of the package @huggingface/tokenizers, which is optional: its class `Tokenizer`, made from a
+ * `tokenizer.json` and a configuration.
+ */
+export type HfTokenizer = new (
+  tokenizer: object,
+  config: object,
+) => {
+  normalizer: unknown;
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
+};
+
 /** An opened weights file: what it holds, by canonical name. */
 export interface TensorFile {
   readonly name: string;

@@ -12,11 +12,10 @@ import { configOf } from "../model/config.ts";
 import { type LoadProgress, loadTensors } from "../model/load.ts";
 import { planOf } from "../model/plan.ts";
 import { Tensors } from "../model/tensors.ts";
-import { parseVocabulary } from "../text/vocab.ts";
-import { WorldTokenizer } from "../text/world.ts";
 import type { Source, TensorFile } from "../types.ts";
 import { openWeights } from "../weights/open.ts";
 import { Model } from "./model.ts";
+import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
 /** A path, a URL or `hf:owner/repo/file@revision`, or the file itself. docs/sources.md says what each costs. */
 export type ModelSource =
@@ -35,8 +34,11 @@ export interface LoadOptions {
   weights?: WeightType;
   /** Which kernels: by detection, or plain SIMD, or relaxed SIMD. All give the same bits. */
   build?: "auto" | "plain" | "relaxed";
-  /** The vocabulary as a World text file's content, for weights that bring none. */
-  vocabulary?: string | Uint8Array;
+  /**
+   * "world", "bytes", the content of a vocabulary file (a World text file or a `tokenizer.json`), or a tokenizer.
+   * Default: the file's own, one beside it, or by the model's number of tokens; see docs/tokenizers.md.
+   */
+  vocabulary?: VocabularyOption;
   /** Most sessions at a time, 1 to 65536. Default 32. */
   sessions?: number;
   /** Sent with every request for the weights, such as `{ Authorization: "Bearer …" }`. */
@@ -94,8 +96,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
       base: options.base,
     });
     const spec = planOf(config, new Tensors(file, planner, weights), planner);
-    const vocabulary = options.vocabulary === undefined ? file.vocabulary : parseVocabulary(options.vocabulary);
-    const tokenizer = vocabulary && new WorldTokenizer(vocabulary, config.vocab);
+    const text = await chooseTokenizer(platform, options.vocabulary, file, source, config.vocab, signal);
     engine = await EngineHost.start(platform, arrangement, workers, await compiling, spec);
     const fingerprint = await loadTensors(engine, spec, planner.loads, options.onProgress, signal);
 
@@ -117,7 +118,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
       bytesByType[type] = (bytesByType[type] ?? 0) + load.bytes;
     }
     return new Model(
-      { engine, spec, identity, tokenizer, open: new Set() },
+      { engine, spec, identity, text, open: new Set() },
       {
         name,
         version: config.version,
@@ -127,6 +128,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
         headSize: config.headSize,
         ffn: config.ffn,
         vocab: config.vocab,
+        tokenizer: text.tokenizer ? text.note : `none: ${text.note}`,
         parameters,
         container: file.container,
         weights: bytesByType,

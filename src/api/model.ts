@@ -1,9 +1,9 @@
 /** A loaded model. */
 
-import { RwkvError } from "../errors.ts";
 import { type GenerateOptions, type Generation, samplingOf } from "../generate.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type Prompt, Session, type Shared } from "./session.ts";
+import { tokenizerOf } from "./tokenizer.ts";
 
 /** What a model is and how it runs. */
 export interface ModelInfo {
@@ -16,6 +16,8 @@ export interface ModelInfo {
   readonly headSize: number;
   readonly ffn: number;
   readonly vocab: number;
+  /** Which tokenizer it has and where that comes from, or "none: " and why. */
+  readonly tokenizer: string;
   readonly parameters: number;
   readonly container: string;
   /** How many bytes of weights each type takes in memory, and all memory together. */
@@ -45,11 +47,9 @@ export class Model {
     this.info = info;
   }
 
-  /** Text to tokens and back. Throws `RwkvError` "input" if the file brought no vocabulary and none was given. */
+  /** Text to tokens and back. Throws `RwkvError` "input" if there is none; `info.tokenizer` says why. */
   get tokenizer(): Tokenizer {
-    const { tokenizer } = this.#shared;
-    if (!tokenizer) throw new RwkvError("input", "The model came without a vocabulary: load it with `vocabulary`.");
-    return tokenizer;
+    return tokenizerOf(this.#shared.text);
   }
 
   /** A new session, or one that continues from what `session.save()` gave. */

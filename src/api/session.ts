@@ -6,7 +6,7 @@ import type { Done } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
 import { type GenerateOptions, Generation, samplingOf } from "../generate.ts";
 import { decodeState, encodeState, type Identity } from "../model/state.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
+import { type Chosen, tokenizerOf } from "./tokenizer.ts";
 
 /** Text, or token ids. Text at the very start of a session is preceded by the vocabulary's start token, ids are not. */
 export type Prompt = string | readonly number[] | Uint32Array;
@@ -16,7 +16,7 @@ export interface Shared {
   readonly engine: EngineHost;
   readonly spec: EngineSpec;
   readonly identity: Identity;
-  readonly tokenizer: Tokenizer | undefined;
+  readonly text: Chosen;
   /** Numbers of the sessions that are open. */
   readonly open: Set<number>;
 }
@@ -71,7 +71,8 @@ export class Session {
 
   /** Continues, after an optional prompt. */
   generate(prompt: Prompt = [], options: GenerateOptions = {}): Generation {
-    const { spec, tokenizer } = this.#shared;
+    const { spec } = this.#shared;
+    const { tokenizer } = this.#shared.text;
     const sampling = samplingOf(options, spec.vocab, tokenizer?.eos ?? []);
     const tokens = this.#tokens(prompt);
     if (this.#position === 0 && tokens.length === 0) {
@@ -132,28 +133,29 @@ export class Session {
   }
 
   #tokens(prompt: Prompt): Uint32Array {
-    const { tokenizer, spec } = this.#shared;
-    if (typeof prompt === "string") {
-      if (!tokenizer) {
-        throw new RwkvError(
-          "input",
-          "The model came without a vocabulary: load it with `vocabulary`, or give token ids.",
-        );
-      }
-      const ids = tokenizer.encode(prompt);
-      return this.#position === 0 && tokenizer.bos !== undefined ? Uint32Array.of(tokenizer.bos, ...ids) : ids;
+    const { spec } = this.#shared;
+    const ids = typeof prompt === "string" ? this.#encode(prompt) : prompt;
+    if (!Array.isArray(ids) && !(ids instanceof Uint32Array)) {
+      throw new RwkvError("input", `A prompt is a string or an array of token ids, not ${typeof ids}.`);
     }
-    if (!Array.isArray(prompt) && !(prompt instanceof Uint32Array)) {
-      throw new RwkvError("input", `A prompt is a string or an array of token ids, not ${typeof prompt}.`);
-    }
-    const bad = prompt.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= spec.vocab);
+    const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= spec.vocab);
     if (bad >= 0) {
       throw new RwkvError(
         "input",
-        `Token ${bad} of the prompt is ${prompt[bad]}; the model knows 0 to ${spec.vocab - 1}.`,
+        `Token ${bad} of the prompt is ${ids[bad]}; the model knows 0 to ${spec.vocab - 1}.`,
       );
     }
-    return Uint32Array.from(prompt);
+    return Uint32Array.from(ids);
+  }
+
+  #encode(text: string): Uint32Array {
+    const tokenizer = tokenizerOf(this.#shared.text);
+    const ids = tokenizer.encode(text);
+    if (this.#position > 0 || tokenizer.bos === undefined) return ids;
+    const started = new Uint32Array(ids.length + 1);
+    started[0] = tokenizer.bos;
+    started.set(ids, 1);
+    return started;
   }
 
   async #work(

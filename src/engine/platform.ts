@@ -1,7 +1,7 @@
 /** What the core asks of a runtime. `src/platform/` answers, one file per kind of runtime, all of the same shape. */
 
 import type { HttpOptions } from "../bytes/http.ts";
-import type { Source } from "../types.ts";
+import type { HfTokenizer, Source } from "../types.ts";
 import type { Build } from "./kernels.ts";
 import type { Port, Reply, Request, Start } from "./protocol.ts";
 
@@ -28,4 +28,8 @@ export interface Platform {
   breathe(): Promise<void>;
   /** Opens what a path or URL names. `headers` go with every request, if it takes requests. */
   open(where: string | URL, signal?: AbortSignal, headers?: HttpOptions["headers"]): Promise<Source>;
+  /** The packed World vocabulary that comes with the package, read or fetched when it is needed. */
+  worldVocabulary(): Promise<Uint8Array<ArrayBuffer>>;
+  /** Imports the class `Tokenizer` of @huggingface/tokenizers, where packages are found by their names. */
+  readonly hfTokenizer?: () => Promise<HfTokenizer>;
 }

@@ -7,7 +7,7 @@ import { type HttpOptions, httpSource } from "../bytes/http.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import type { Reply, Request, Start } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
-import type { Source } from "../types.ts";
+import type { HfTokenizer, Source } from "../types.ts";
 import { Death } from "./death.ts";
 import { fileSource } from "./files.ts";
 
@@ -19,6 +19,8 @@ export const platform: Platform = {
   spawn,
   breathe: () => new Promise((resolve) => setImmediate(resolve)),
   open: openAny,
+  worldVocabulary: async () => new Uint8Array(await readFile(new URL("../weights/world.vocab", import.meta.url))),
+  hfTokenizer,
 };
 
 function spawn(): WorkerHandle {
@@ -42,6 +44,18 @@ export function handle(worker: Worker): WorkerHandle {
       void worker.terminate();
     },
   };
+}
+
+async function hfTokenizer(): Promise<HfTokenizer> {
+  try {
+    return (await import("@huggingface/tokenizers")).Tokenizer;
+  } catch (cause) {
+    throw new RwkvError(
+      "unsupported",
+      "a tokenizer.json needs the package @huggingface/tokenizers: npm install @huggingface/tokenizers",
+      { cause },
+    );
+  }
 }
 
 /** A path, a `file:` URL or a web address. */

@@ -18,6 +18,8 @@ export const platform: Platform = {
   spawn: typeof Worker === "undefined" ? undefined : spawn,
   breathe,
   open: openUrl,
+  worldVocabulary: async () =>
+    new Uint8Array(await (await download(new URL("../weights/world.vocab", import.meta.url))).arrayBuffer()),
 };
 
 function spawn(): WorkerHandle {

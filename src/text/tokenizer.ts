@@ -5,7 +5,8 @@
  * builds a prompt.
  */
 export interface Tokenizer {
-  readonly kind: "world" | "bytes" | "bpe";
+  /** "world", "bytes", "bpe", or a word for a tokenizer of another kind. */
+  readonly kind: string;
   /** The number of ids; every id is below it. */
   readonly size: number;
   /** The token that starts a document, if there is one. */

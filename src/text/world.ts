@@ -7,7 +7,7 @@ import { RwkvError } from "../errors.ts";
 import type { Vocabulary } from "../types.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { Trie } from "./trie.ts";
-import { utf8 } from "./utf8.ts";
+import { textOf, utf8 } from "./utf8.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -73,20 +73,7 @@ export class WorldTokenizer implements Tokenizer {
   }
 
   decode(ids: Iterable<number>): string {
-    const parts: Uint8Array[] = [];
-    let total = 0;
-    for (const id of ids) {
-      const part = this.bytes(id);
-      parts.push(part);
-      total += part.length;
-    }
-    const bytes = new Uint8Array(total);
-    let at = 0;
-    for (const part of parts) {
-      bytes.set(part, at);
-      at += part.length;
-    }
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+    return textOf(Array.from(ids, (id) => this.bytes(id)));
   }
 
   bytes(id: number): Uint8Array {

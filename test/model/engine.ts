@@ -48,6 +48,7 @@ const platform: Platform = {
   },
   breathe: () => new Promise((go) => setImmediate(go)),
   open: () => Promise.reject(new Error("the test opens its files itself")),
+  worldVocabulary: () => Promise.reject(new Error("the test uses no text")),
 };
 
 /** Loads a model, feeds it the tokens, closes it. */
