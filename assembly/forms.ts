@@ -1,6 +1,6 @@
 // From a vector as a checkpoint has it to the vector that kernels want: once, while loading.
 
-import { exp } from "./math";
+import { exp1 } from "./math";
 import { FORM_EXP, FORM_EXP_MINUS_EXP, FORM_MINUS_EXP, FORM_ONE_MINUS } from "./ops";
 
 /**
@@ -23,10 +23,4 @@ function formed(x: f32, form: i32): f32 {
   if (form == FORM_EXP_MINUS_EXP) return exp1(-exp1(x));
   if (form == FORM_ONE_MINUS) return 1 - x;
   return x;
-}
-
-// @ts-ignore: decorator
-@inline
-function exp1(x: f32): f32 {
-  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
 }

@@ -31,6 +31,13 @@ export function exp(x: v128): v128 {
   return f32x4.mul(f32x4.mul(p, a), b);
 }
 
+/** The same for one number. */
+// @ts-ignore: decorator
+@inline
+export function exp1(x: f32): f32 {
+  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
+}
+
 /** ln x to within 0.98 ulp for positive normal finite x; for any other x the result means nothing. */
 export function log(x: v128): v128 {
   // x = m 2^e with m in [sqrt(1/2), sqrt(2))

@@ -28,8 +28,9 @@ export function is_last(table: usize, t: i32, n: i32): bool {
 
 /**
  * x: n rows of f32; weight, bias: the norm's; state: offset of the shift vector in a slot; mu: `mixes` vectors;
- * dst: `mixes` outputs, `dst_stride` bytes apart, each n rows; with a `mu` of 0 two outputs, xx and p - xx; q8: where output j goes quantised as well if bit j of
- * `q8_mask` is set, `q8_stride` bytes apart. Blocks from `first` up to `last`. All rows and vectors are whole blocks of f32.
+ * dst: `mixes` outputs, `dst_stride` bytes apart, each n rows; with a `mu` of 0 two outputs, xx and p - xx; q8: where output j goes
+ * quantised as well if bit j of `q8_mask` is set, `q8_stride` bytes apart. Blocks from `first` up to `last`. All rows and vectors
+ * are whole blocks of f32.
  */
 export function norm_mix(
   table: usize,

@@ -2,7 +2,7 @@
 // Everything is f32 in a fixed order (running totals f64), so a seed gives the same tokens everywhere.
 
 import { max4 } from "./lanes";
-import { exp } from "./math";
+import { exp, exp1 } from "./math";
 import {
   SAMPLER_DECAY,
   SAMPLER_FREQUENCY,
@@ -22,12 +22,6 @@ export function random(seed: u64, step: u32): f64 {
   z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
   z ^= z >> 31;
   return <f64>(z >> 11) * (1.0 / 9007199254740992.0);
-}
-
-// @ts-ignore: decorator
-@inline
-function exp1(x: f32): f32 {
-  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
 }
 
 /**
