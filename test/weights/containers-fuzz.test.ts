@@ -53,6 +53,7 @@ const beside = {
 const files: Record<string, Uint8Array> = {
   "some.safetensors": safetensors(entries("F32")),
   "some.pth": pth(model, storages),
+  "large.pth": pth(model, storages, {}, { zip64: true }),
   "older.pth": legacyPth(model, storages),
   "some.bin": ggmf(entries(0)),
   "m.safetensors.index.json": new TextEncoder().encode(JSON.stringify(index)),

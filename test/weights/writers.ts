@@ -42,26 +42,43 @@ export function ggmf(entries: Entry[], version = 101, sizes = [260, 128, 2, 0]):
   return joined(Uint8Array.from([0x67676d66, version, ...sizes].flatMap(u32)), ...parts);
 }
 
-/** A zip archive that stores its files as they are, or claims to have compressed them. */
-export function zip(files: Record<string, Uint8Array>, method = 0): Uint8Array {
+interface ZipOptions {
+  /** 0: stored. Data is never compressed, whatever is claimed. */
+  method?: number;
+  /** Sizes and places as archives of more than 4 GiB have them. */
+  zip64?: boolean;
+}
+
+/** A zip archive. */
+export function zip(files: Record<string, Uint8Array>, { method = 0, zip64 = false }: ZipOptions = {}): Uint8Array {
+  const u16 = (n: number) => [n & 255, n >> 8];
+  const elsewhere = u32(0xffffffff);
   const parts: Uint8Array[] = [];
   const directory: Uint8Array[] = [];
   let at = 0;
   for (const [name, data] of Object.entries(files)) {
     const key = utf8(name);
-    const u16 = (n: number) => [n & 255, n >> 8];
-    const facts = [...u16(10), ...u16(0), ...u16(method), ...u32(0), ...u32(crc32(data))];
-    const common = [...facts, ...u32(data.length), ...u32(data.length), ...u16(key.length)];
-    const local = joined(Uint8Array.from([0x50, 0x4b, 3, 4, ...common, ...u16(0)]), key, data);
-    const rest = [...u16(0), ...u16(0), ...u16(0), ...u16(0), ...u32(0), ...u32(at)];
-    directory.push(joined(Uint8Array.from([0x50, 0x4b, 1, 2, ...u16(10), ...common, ...rest]), key));
-    parts.push(local);
-    at += local.length;
+    const size = zip64 ? elsewhere : u32(data.length);
+    const sizes = [...u64(data.length), ...u64(data.length)];
+    const facts = [...u16(45), ...u16(0), ...u16(method), ...u32(0), ...u32(crc32(data)), ...size, ...size];
+    const common = [...facts, ...u16(key.length)];
+    const localExtra = zip64 ? [...u16(1), ...u16(16), ...sizes] : [];
+    const extra = zip64 ? [...u16(1), ...u16(24), ...sizes, ...u64(at)] : [];
+    const local = [0x50, 0x4b, 3, 4, ...common, ...u16(localExtra.length), ...key, ...localExtra];
+    const rest = [...u16(extra.length), ...u16(0), ...u16(0), ...u16(0), ...u32(0), ...(zip64 ? elsewhere : u32(at))];
+    directory.push(Uint8Array.from([0x50, 0x4b, 1, 2, ...u16(45), ...common, ...rest, ...key, ...extra]));
+    parts.push(Uint8Array.from(local), data);
+    at += local.length + data.length;
   }
   const length = directory.reduce((sum, { length }) => sum + length, 0);
-  const count = [directory.length & 255, directory.length >> 8];
-  const end = [0x50, 0x4b, 5, 6, 0, 0, 0, 0, ...count, ...count, ...u32(length), ...u32(at), 0, 0];
-  return joined(...parts, ...directory, Uint8Array.from(end));
+  const count = directory.length;
+  const end64 = [0x50, 0x4b, 6, 6, ...u64(44), ...u16(45), ...u16(45), ...u32(0), ...u32(0)];
+  const places64 = [...u64(count), ...u64(count), ...u64(length), ...u64(at)];
+  const locator = [0x50, 0x4b, 6, 7, ...u32(0), ...u64(at + length), ...u32(1)];
+  const end = [0x50, 0x4b, 5, 6, ...u32(0)];
+  const places = [...u16(count), ...u16(count), ...u32(length), ...u32(at), 0, 0];
+  const last = zip64 ? [...end64, ...places64, ...locator, ...end, ...Array(12).fill(255), 0, 0] : [...end, ...places];
+  return joined(...parts, ...directory, Uint8Array.from(last));
 }
 
 function crc32(bytes: Uint8Array): number {
@@ -123,14 +140,20 @@ export function torchTensor({ storage, length, type = "Float", offset = 0, sizes
 }
 
 /** A `.pth` of torch.save in its zip form, of such values and storages. */
-export function pth(root: number[], storages: Record<string, Uint8Array>, more: Record<string, Uint8Array> = {}) {
-  return zip({
+export function pth(
+  root: number[],
+  storages: Record<string, Uint8Array>,
+  more: Record<string, Uint8Array> = {},
+  options?: ZipOptions,
+): Uint8Array {
+  const files = {
     "model/data.pkl": py.pickle(root),
     "model/byteorder": utf8("little"),
     ...Object.fromEntries(Object.entries(storages).map(([key, data]) => [`model/data/${key}`, data])),
     "model/version": utf8("3\n"),
     ...more,
-  });
+  };
+  return zip(files, options);
 }
 
 /** The older form. Every storage has numbers of `width` bytes. */
