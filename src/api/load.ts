@@ -1,11 +1,11 @@
 /** From a source to a model. */
 
-import { NUMERICS } from "../../assembly/ops.ts";
+import { NUMERICS, TILE_HALVES, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
 import { hubUrl, isHubName } from "../bytes/hub.ts";
 import { blobSource, bytesSource } from "../bytes/source.ts";
 import { responseSource, streamSource } from "../bytes/stream.ts";
 import { arrange, EngineHost, MAX_THREADS } from "../engine/host.ts";
-import { Planner, TARGET_TYPES, type WeightType } from "../engine/planner.ts";
+import { Planner, TARGET_TYPES, tileKind, type WeightType } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import { configOf } from "../model/config.ts";
@@ -57,6 +57,13 @@ export interface LoadOptions {
 const ROWS = 64;
 /** Generations that can run at the same time; more wait for their turn. */
 const GENERATIONS = 8;
+
+/** How the kernels have a quantised matrix, in words; see assembly/blocks.ts. */
+const TILES: Readonly<Record<number, string>> = {
+  [TILE_SYMMETRIC]: "8-bit codes, an f32 scale for 32",
+  [TILE_MINIMUM]: "8-bit codes, an f32 scale and minimum for 32",
+  [TILE_HALVES]: "8-bit codes, an f32 scale and minimum for 16",
+};
 
 export async function loadModel(platform: Platform, from: ModelSource, options: LoadOptions = {}): Promise<Model> {
   const { threads = "auto", weights, build = "auto", sessions = 32, signal } = options;
@@ -110,12 +117,14 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
       numerics: NUMERICS,
     };
     const bytesByType: Record<string, number> = {};
+    const repacked: Record<string, string> = {};
     let parameters = 0;
     for (const load of planner.loads) {
       const type = load.kind === "vector" ? "f32" : load.type;
       const count = load.kind === "vector" ? load.count / load.times : load.rows * load.columns;
       parameters += count;
       bytesByType[type] = (bytesByType[type] ?? 0) + load.bytes;
+      if (load.kind === "matrix" && tileKind(type)) repacked[type] = TILES[tileKind(type)]!;
     }
     return new Model(
       { engine, spec, identity, text, open: new Set() },
@@ -132,6 +141,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
         parameters,
         container: file.container,
         weights: bytesByType,
+        repacked,
         memory: spec.bytes,
         stateBytes: spec.slotBytes,
         mode: arrangement.mode,

@@ -22,6 +22,8 @@ export interface ModelInfo {
   readonly container: string;
   /** How many bytes of weights each type takes in memory, and all memory together. */
   readonly weights: Readonly<Record<string, number>>;
+  /** How matrices of each quantised type lie in memory: as codes and scales that mean the same numbers, taken apart for the kernels. */
+  readonly repacked: Readonly<Record<string, string>>;
   readonly memory: number;
   /** Bytes of one session's state. */
   readonly stateBytes: number;
