@@ -3,13 +3,13 @@ import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bytesSource } from "../../src/bytes/source.ts";
-import type { WeightType } from "../../src/engine/planner.ts";
-import { type QuantizeOptions, quantizeGguf } from "../../src/model/quantize.ts";
+import { QUANTIZE_TYPES, type QuantizeOptions, type QuantizeType, quantizeGguf } from "../../src/model/quantize.ts";
 import { type Gguf, type GgufTensor, readGguf } from "../../src/weights/gguf.ts";
 import type { GgufValue } from "../../src/weights/gguf-values.ts";
 import { type GgufEntry, writeGguf } from "../../src/weights/gguf-write.ts";
+import { formatOf, quantizeBlock } from "../kernels/formats.ts";
 import { Random } from "../kernels/random.ts";
-import { BF16, decode, encode, F16, quantizeWeights } from "../kernels/reference.ts";
+import { BF16, decode, encode, F16 } from "../kernels/reference.ts";
 import { refused } from "../refused.ts";
 import { fixture, joined } from "../weights/support.ts";
 
@@ -41,7 +41,7 @@ async function parse(bytes: Uint8Array): Promise<File> {
   return { ...gguf, bytes, data };
 }
 
-async function quantize(bytes: Uint8Array, type: WeightType, options?: QuantizeOptions): Promise<File> {
+async function quantize(bytes: Uint8Array, type: QuantizeType, options?: QuantizeOptions): Promise<File> {
   const sink = memory();
   await quantizeGguf(bytesSource("m.gguf", bytes), sink, type, kernels, options);
   return await parse(sink.bytes());
@@ -75,20 +75,14 @@ function numbers(dtype: string, bytes: Uint8Array): number[] {
 }
 
 /** The bytes of numbers in a type, by the reference. */
-function stored(dtype: WeightType, x: number[]): Uint8Array {
+function stored(dtype: QuantizeType, x: number[]): Uint8Array {
   if (dtype === "f32") return new Uint8Array(Float32Array.from(x).buffer);
-  if (dtype !== "q8_0")
+  if (dtype === "f16" || dtype === "bf16")
     return new Uint8Array(Uint16Array.from(x, (v) => encode(dtype === "f16" ? F16 : BF16, v)).buffer);
-  const bytes = new Uint8Array((x.length / 32) * 34);
-  const view = new DataView(bytes.buffer);
-  for (let b = 0; b < x.length / 32; b++) {
-    const { scale, codes } = quantizeWeights(x.slice(b * 32, b * 32 + 32));
-    view.setUint16(b * 34, scale, true);
-    codes.forEach((code, i) => {
-      view.setInt8(b * 34 + 2 + i, code);
-    });
-  }
-  return bytes;
+  const { bytes } = formatOf(dtype);
+  const file = new Uint8Array((x.length / 32) * bytes);
+  for (let b = 0; b < x.length / 32; b++) file.set(quantizeBlock(dtype, x.slice(b * 32, b * 32 + 32)), b * bytes);
+  return file;
 }
 
 /** Throws unless both hold the same bytes. */
@@ -109,10 +103,10 @@ const LARGE = [
   "output.weight",
 ];
 
-const FILE_TYPE = { f32: 0, f16: 1, q8_0: 7, bf16: 32 };
+const FILE_TYPE = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q8_0: 7, q5_0: 8, q5_1: 9, bf16: 32 };
 
 for (const from of ["f32", "f16", "q8_0"] as const)
-  for (const to of ["f32", "f16", "bf16", "q8_0"] as const)
+  for (const to of QUANTIZE_TYPES)
     test(`v7.${from} to ${to}: the large matrices as the reference has them, the rest as it was`, async () => {
       const before = await parse(fixture(`v7.${from}.gguf`));
       const after = await quantize(before.bytes, to);
@@ -171,10 +165,11 @@ test("a tensor of several pieces goes through in pieces, its end included", asyn
   }
 });
 
-test("rows that are no whole blocks stay as they are, in q8_0 only", async () => {
+test("rows that are no whole blocks stay as they are, unless the type has no blocks", async () => {
   const x = new Random(2).spiky(48 * 2);
   const bytes = await model({ name: "output.weight", dtype: "f32", dims: [48, 2], data: x });
-  assert.is((await quantize(bytes, "q8_0")).tensors[0].dtype, "f32");
+  for (const type of ["q8_0", "q5_1", "q4_0"] as const)
+    assert.is((await quantize(bytes, type)).tensors[0].dtype, "f32");
   assert.is((await quantize(bytes, "f16")).tensors[0].dtype, "f16");
 });
 
@@ -192,7 +187,13 @@ test("infinities and NaN are refused, in tensors that are copied too; so is what
       await refused(quantize(patched(name, value), "q8_0"), "weights", /m\.gguf/, new RegExp(`"${name}"`), /NaN/);
   const name = "blk.0.channel_mix_key.weight";
   await refused(quantize(patched(name, 65520), "f16"), "weights", new RegExp(name), /too large for f16/);
-  await refused(quantize(patched(name, 1e7), "q8_0"), "weights", new RegExp(name), /too large for q8_0/);
+  for (const [type, size] of Object.entries({ q8_0: 1e7, q5_1: -7e4, q5_0: 1.1e6, q4_1: -7e4, q4_0: 6e5 }))
+    await refused(
+      quantize(patched(name, size), type as QuantizeType),
+      "weights",
+      new RegExp(name),
+      new RegExp(`too large for ${type}`),
+    );
   await refused(quantize(patched(name, 3.4e38), "bf16"), "weights", new RegExp(name), /too large for bf16/);
   await quantize(patched(name, 65519), "f16");
   await quantize(patched(name, 3.4e38), "f32");
@@ -200,8 +201,6 @@ test("infinities and NaN are refused, in tensors that are copied too; so is what
 
 test("files that cannot be quantised are refused by name", async () => {
   await refused(quantize(fixture("quants.gguf"), "q8_0"), "unsupported", /m\.gguf/, /architecture "none"/);
-  const q4 = await model({ name: "output.weight", dtype: "q4_0", dims: [32, 2], data: new Uint8Array(36) });
-  await refused(quantize(q4, "q8_0"), "unsupported", /"output\.weight" is q4_0/);
   await refused(quantize(new Uint8Array(0), "q8_0"), "weights", /m\.gguf is empty/);
   const half = fixture("v7.f32.gguf").subarray(0, 700_000);
   await refused(quantize(half, "q8_0"), "weights", /m\.gguf is cut off/);
