@@ -76,7 +76,8 @@ export function breakAfter(
     ...(ranged && { "Content-Range": `bytes ${from}-${to - 1}/${file.length}` }),
     "Content-Length": to - from,
   });
-  response.write(file.subarray(from, from + count), () => setTimeout(() => response.socket?.destroy(), 20));
+  // Later, because a client may lose what came just before.
+  response.write(file.subarray(from, from + count), () => setTimeout(() => response.socket?.destroy(), 100));
 }
 
 function head(response: ServerResponse, status: number, headers: Headers) {
