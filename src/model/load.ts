@@ -43,7 +43,14 @@ export async function loadTensors(
     onProgress?.({ loaded, total });
   };
 
-  for (const load of loads) {
+  // In the order of the file: over a network, stepping back costs a request.
+  const files = new Map<unknown, number>();
+  for (const { tensor } of loads) if (!files.has(tensor.source)) files.set(tensor.source, files.size);
+  const inOrder = [...loads].sort(
+    (a, b) => files.get(a.tensor.source)! - files.get(b.tensor.source)! || a.tensor.offset - b.tensor.offset,
+  );
+
+  for (const load of inOrder) {
     const { tensor, address } = load;
     const [rows, columns] = shapeInFile(load);
     const from = tensor.dtype as WeightType;

@@ -27,6 +27,7 @@ const ASSEMBLY: Record<string, number> = {
   math: 1,
   blocks: 2,
   team: 2,
+  decode: 2,
   // Steps that larger kernels are fused from.
   embed: 3,
   norm: 3,
