@@ -245,7 +245,8 @@ export class EngineHost {
   #lost(rank: number, reason: string): void {
     if (this.#closed) return;
     this.#poison();
-    // A leader that lives will fail its jobs by itself, and can still hand out states.
+    // Nothing will be computed any more. A leader that lives fails its jobs by itself, and can still hand out states.
+    for (const follower of this.#workers.slice(1)) follower.terminate();
     if (rank === 0) {
       this.#dead = new RwkvError("engine", `The engine's worker died: ${reason}. Load the model again.`);
       this.#rejectAll(this.#dead);

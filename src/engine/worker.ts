@@ -1,12 +1,11 @@
 /** What runs inside a worker: it becomes the leader, which owns an engine, or a follower, which only computes. */
 
-import { TEAM_POISON } from "../../assembly/ops.ts";
 import { Engine, type Surroundings } from "./engine.ts";
 import { instantiate } from "./kernels.ts";
 import type { Port, Reply, Request, Start } from "./protocol.ts";
 
-/** Takes the first message of a worker. `exit` ends the worker. */
-export function begin(start: Start, port: Port<Reply, Request>, around: Surroundings, exit: () => void): void {
+/** Takes the first message of a worker. A follower is back when its team is poisoned; the host then ends its worker. */
+export function begin(start: Start, port: Port<Reply, Request>, around: Surroundings): void {
   if (start.kind === "lead") {
     const shared = start.memory !== undefined;
     // In shared memory the host can cut a step short; else a step must end before a message is heard.
@@ -21,6 +20,4 @@ export function begin(start: Start, port: Port<Reply, Request>, around: Surround
     kernels.poison(spec.team);
     throw error;
   }
-  // Back only when the team was told to go home.
-  if (Atomics.load(new Int32Array(memory.buffer, spec.team), TEAM_POISON / 4)) exit();
 }

@@ -9,7 +9,6 @@ const INTERVAL = 4;
 interface Scope {
   postMessage(message: Reply, transfer: ArrayBuffer[]): void;
   addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
-  close(): void;
 }
 
 async function main(): Promise<void> {
@@ -27,7 +26,6 @@ async function main(): Promise<void> {
           waiting.push(resolve);
           port2.postMessage(0);
         }),
-      () => scope.close(),
     );
   } else {
     const { parentPort } = await import("node:worker_threads");
@@ -35,7 +33,6 @@ async function main(): Promise<void> {
       (message, transfer) => parentPort!.postMessage(message, transfer),
       (listener) => void parentPort!.on("message", listener),
       () => new Promise<void>((resolve) => setImmediate(resolve)),
-      () => process.exit(0),
     );
   }
 }
@@ -44,7 +41,6 @@ function connect(
   post: (message: Reply, transfer: ArrayBuffer[]) => void,
   listen: (listener: (message: Start | Request) => void) => void,
   breathe: () => Promise<void>,
-  exit: () => void,
 ): void {
   let hear: ((request: Request) => void) | undefined;
   const port: Port<Reply, Request> = {
@@ -55,7 +51,7 @@ function connect(
   };
   listen((message) => {
     if (message.kind === "lead" || message.kind === "follow") {
-      begin(message, port, { breathe, interval: INTERVAL }, exit);
+      begin(message, port, { breathe, interval: INTERVAL });
     } else hear?.(message);
   });
 }
