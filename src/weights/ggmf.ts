@@ -49,13 +49,9 @@ export async function openGgmf(source: Source, signal?: AbortSignal): Promise<Te
 
 async function readGgmf(source: Source, signal?: AbortSignal) {
   const { name, size } = source;
-  const cut = (what: string, end: number) =>
-    new RwkvError(
-      "weights",
-      `${name} is cut off or damaged: ${what} would end at byte ${end}, but the file ends at byte ${size}; download it again`,
-    );
-  if (size < HEADER) throw cut("the header", HEADER);
-  const [magic, version, , width, layers] = await readNumbers(source, 0, HEADER / 4, signal);
+  if (size < HEADER) throw cutOff(source, "the header", HEADER);
+  const header = await source.read(0, HEADER, signal);
+  const [magic, version, , width, layers] = numbersIn(header, HEADER / 4);
   if (magic !== MAGIC) throw new RwkvError("weights", `${name}: it does not start with "ggmf"; the file is damaged`);
   if (version !== 100 && version !== NEW_BLOCKS)
     throw new RwkvError("unsupported", `${name} is a ggmf file of version ${version}; this reader takes 100 and 101`);
@@ -64,40 +60,47 @@ async function readGgmf(source: Source, signal?: AbortSignal) {
   let piece = new Uint8Array(0);
   let start = 0;
   for (let at = HEADER; at < size; ) {
-    const here = `the tensor at byte ${at}`;
-    const damaged = (problem: string) => new RwkvError("weights", `${name}: ${here} ${problem}; the file is damaged`);
     if (found.length === LIMITS.tensors)
       throw new RwkvError("unsupported", `${name} holds more than ${LIMITS.tensors} tensors`);
-    if (at + Math.min(LONGEST, size - at) > start + piece.length || at < start) {
+    if (Math.min(at + LONGEST, size) > start + piece.length) {
       start = at;
       piece = await source.read(at, Math.min(PIECE, size - at), signal);
     }
-    const view = new DataView(piece.buffer, piece.byteOffset + at - start, piece.length - (at - start));
-    if (view.byteLength < 12) throw cut(here, at + 12);
-    const [rank, length, id] = [0, 4, 8].map((offset) => view.getUint32(offset, true));
-    if (rank < 1 || rank > 3) throw damaged(`has ${rank} dimensions; 1 to 3 are possible`);
-    if (length < 1 || length > LIMITS.name) throw damaged(`has a name of ${length} bytes`);
-    const described = 12 + 4 * rank + length;
-    if (view.byteLength < described) throw cut(here, at + described);
-    const dims = Array.from({ length: rank }, (_, d) => view.getUint32(12 + 4 * d, true));
-    const text = new Uint8Array(view.buffer, view.byteOffset + 12 + 4 * rank, length);
-    const tensor = nameOf(text);
-    if (tensor === undefined) throw damaged("has a name that is not UTF-8");
-    const dtype = typeOf(source, tensor, id, version);
-    const bytes =
-      dims[0] % DTYPES[dtype].values === 0
-        ? bytesOf(
-            dtype,
-            dims.reduce((a, b) => a * b),
-          )
-        : undefined;
-    if (!bytes) throw damaged(`("${tensor}") has the impossible sizes ${dims.join(" x ")} (${dtype})`);
-    const offset = at + described;
-    if (bytes > size - offset) throw cut(`tensor "${tensor}" at byte ${at}`, offset + bytes);
-    found.push({ name: tensor, dtype, shape: dims.reverse(), source, offset, bytes });
-    at = offset + bytes;
+    const tensor = tensorAt(source, at, piece.subarray(at - start), version);
+    found.push(tensor);
+    at = tensor.offset + tensor.bytes;
   }
   return { found, layers, width };
+}
+
+/** The tensor whose description starts at byte `at`, with `bytes`: as long as a description can be, or as the file goes on. */
+function tensorAt(source: Source, at: number, bytes: Uint8Array, version: number): FileTensor {
+  const { name: file, size } = source;
+  const here = `the tensor at byte ${at}`;
+  const damaged = (problem: string) => new RwkvError("weights", `${file}: ${here} ${problem}; the file is damaged`);
+  if (bytes.length < 12) throw cutOff(source, here, at + 12);
+  const [rank, length, id] = numbersIn(bytes, 3);
+  if (rank < 1 || rank > 3) throw damaged(`has ${rank} dimensions; 1 to 3 are possible`);
+  if (length < 1 || length > LIMITS.name) throw damaged(`has a name of ${length} bytes`);
+  const described = 12 + 4 * rank + length;
+  if (bytes.length < described) throw cutOff(source, here, at + described);
+  const dims = numbersIn(bytes.subarray(12), rank);
+  const name = textIn(bytes.subarray(described - length, described));
+  if (name === undefined) throw damaged("has a name that is not UTF-8");
+  const dtype = typeOf(source, name, id, version);
+  const count = dims.reduce((product, n) => product * n, 1);
+  const taken = dims[0] % DTYPES[dtype].values === 0 ? bytesOf(dtype, count) : undefined;
+  if (!taken) throw damaged(`("${name}") has the impossible sizes ${dims.join(" x ")} (${dtype})`);
+  const offset = at + described;
+  if (taken > size - offset) throw cutOff(source, `tensor "${name}" at byte ${at}`, offset + taken);
+  return { name, dtype, shape: dims.reverse(), source, offset, bytes: taken };
+}
+
+function cutOff({ name, size }: Source, what: string, end: number): RwkvError {
+  return new RwkvError(
+    "weights",
+    `${name} is cut off or damaged: ${what} would end at byte ${end}, but the file ends at byte ${size}; download it again`,
+  );
 }
 
 function typeOf({ name }: Source, tensor: string, id: number, version: number): DType {
@@ -115,7 +118,7 @@ function typeOf({ name }: Source, tensor: string, id: number, version: number): 
   return type;
 }
 
-function nameOf(bytes: Uint8Array): string | undefined {
+function textIn(bytes: Uint8Array): string | undefined {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
@@ -123,8 +126,8 @@ function nameOf(bytes: Uint8Array): string | undefined {
   }
 }
 
-async function readNumbers(source: Source, offset: number, count: number, signal?: AbortSignal): Promise<number[]> {
-  const bytes = await source.read(offset, 4 * count, signal);
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
+/** The first `count` 32-bit numbers. */
+function numbersIn(bytes: Uint8Array, count: number): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: count }, (_, i) => view.getUint32(4 * i, true));
 }

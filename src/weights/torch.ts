@@ -51,6 +51,7 @@ class StorageType {
 
 const MOST_DIMS = 8;
 const MOST_TENSORS = 1 << 16;
+const LONGEST_NAME = 256;
 
 function sizes(value: unknown): number[] {
   const sound = Array.isArray(value) && value.length <= MOST_DIMS && value.every(isSize);
@@ -101,8 +102,8 @@ export async function readTorchPickle(file: string, bytes: Uint8Array): Promise<
   const storages = new Map<string, Storage>();
   const persistent = (id: unknown): Storage => {
     const [tag, type, key, , length, view] = Array.isArray(id) ? id : [];
-    const sound = tag === "storage" && type instanceof StorageType && typeof key === "string" && isSize(length);
-    if (!sound) throw new Error("a storage that is none");
+    const named = tag === "storage" && typeof key === "string" && key.length <= LONGEST_NAME;
+    if (!named || !(type instanceof StorageType) || !isSize(length)) throw new Error("a storage that is none");
     if (view !== undefined && view !== null) throw new Error("a view of a storage, which is not read");
     const known = storages.get(key);
     if (!known) {
@@ -148,7 +149,7 @@ export function tensorsOf(file: string, root: unknown, sourceOf: (storage: Stora
   for (const [key, value] of dictionary) {
     if (typeof key !== "string" || !(value instanceof Tensor)) continue; // a step count, an optimizer's settings, ...
     if (tensors.length === MOST_TENSORS) throw unsupported(`holds more than ${MOST_TENSORS} tensors`);
-    tensors.push(tensorOf(sourceOf(value.storage), key.slice(0, 256).replace(PREFIX, ""), value));
+    tensors.push(tensorOf(sourceOf(value.storage), key.slice(0, LONGEST_NAME).replace(PREFIX, ""), value));
   }
   return tensors;
 }
