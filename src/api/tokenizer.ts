@@ -84,7 +84,7 @@ export async function chooseTokenizer(
 
   const guess = within(rows, PILE)
     ? `its ${rows} tokens look like those of the Pile models, whose file is called tokenizer.json or 20B_tokenizer.json`
-    : `and its ${rows} tokens are those of no vocabulary that is known here`;
+    : `its ${rows} tokens are those of no vocabulary that is known here`;
   return {
     note: `${["the model came without a vocabulary that can be used", ...doubts, guess].join("; ")}. Put the file beside the weights, or give its content as \`vocabulary\``,
   };

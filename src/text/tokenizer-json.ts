@@ -79,7 +79,14 @@ export function readTokenizerJson(json: string | Uint8Array, name: string): Toke
   // 0xc0, 0xc1 and 0xf5 to 0xff never occur in UTF-8, and the Pile's vocabulary has no tokens for them.
   const missing = byteTokens.findIndex((id, byte) => id < 0 && byte !== 0xc0 && byte !== 0xc1 && byte < 0xf5);
   if (missing >= 0) unsupported(`it has no token for the byte 0x${missing.toString(16).padStart(2, "0")}`);
-  const parts = { model, added_tokens: added, normalizer, pre_tokenizer: split, post_processor: null, decoder: null };
+  const parts = {
+    model: { ...model, type: "BPE" }, // old files do not say it
+    added_tokens: added,
+    normalizer,
+    pre_tokenizer: split,
+    post_processor: null,
+    decoder: null,
+  };
   return { tokens: tokens.list(), byteTokens, end, parts };
 }
 

@@ -28,10 +28,10 @@ const { targets } = JSON.parse(readFileSync("asconfig.json", "utf8")) as {
   targets: Record<string, { outFile: string }>;
 };
 
-test("holds the entries, the kernels, a model, the licence and the front page", () => {
+test("holds the entries, the kernels, a model, a vocabulary, the licence and the front page", () => {
   const wanted = ["index.js", "types/src/index.d.ts", "web.js", "worker.js", "cli.js"].map((name) => `dist/${name}`);
   for (const target of Object.values(targets)) wanted.push(target.outFile.replace(/^\.\//, ""));
-  const missing = [...wanted, "LICENSE", "README.md"].filter((path) => !paths.includes(path));
+  const missing = [...wanted, "weights/world.vocab", "LICENSE", "README.md"].filter((path) => !paths.includes(path));
   assert.equal(missing, []);
   assert.ok(paths.some((path) => path.startsWith("weights/") && statSync(path).size > 1e6));
 });

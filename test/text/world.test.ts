@@ -110,6 +110,40 @@ test("agrees with brute force on random vocabularies and bytes", () => {
   );
 });
 
+test("agrees with brute force on the World vocabulary: random bytes, and its own tokens in random order", () => {
+  // All tokens by their bytes; from each position every length is tried, the longest first.
+  const key = (bytes: Uint8Array) => String.fromCharCode(...bytes);
+  const ids = new Map(vocabulary.tokens.map((token, id) => [key(token), id]));
+  const longest = Math.max(...vocabulary.tokens.map((token) => token.length));
+  const expected = (bytes: Uint8Array): number[] => {
+    const found: number[] = [];
+    for (let at = 0; at < bytes.length; ) {
+      let length = Math.min(longest, bytes.length - at);
+      while (!ids.has(key(bytes.subarray(at, at + length)))) length--;
+      found.push(ids.get(key(bytes.subarray(at, at + length)))!);
+      at += length;
+    }
+    return found;
+  };
+  const token = fc.integer({ min: 1, max: 65529 }).map((id) => [...vocabulary.tokens[id]]);
+  const cut = fc.tuple(token, fc.nat(8)).map(([bytes, end]) => bytes.slice(0, bytes.length - end));
+  const text = fc.array(fc.oneof(token, cut, fc.array(fc.nat(255), { maxLength: 4 })), { maxLength: 40 });
+  fc.assert(
+    fc.property(text, (parts) => {
+      const bytes = Uint8Array.from(parts.flat());
+      assert.equal([...world.encode(bytes)], expected(bytes));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("the World vocabulary's trie takes about a megabyte", () => {
+  const { first, label, token, nodes } = world.trie;
+  assert.is(nodes, 116_079);
+  for (const array of [first, label, token]) assert.is(array.buffer.byteLength, array.byteLength);
+  assert.is(first.byteLength + label.byteLength + token.byteLength, 9 * nodes + 4);
+});
+
 test("every node of the trie is reached by its bytes, and every token has its node", () => {
   const { trie } = stories;
   let tokens = 0;
