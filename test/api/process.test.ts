@@ -1,0 +1,61 @@
+// A program that uses the package ends by itself when it has nothing left to do, and not before.
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { run } from "../../scripts/program.ts";
+
+const LOAD = `import { load } from "rwkv-wasm";
+  const model = await load("test/fixtures/v7.f32.gguf", { threads: THREADS });`;
+
+const PROGRAMS: [name: string, program: string, printed: string][] = [
+  ["loads and does nothing", "console.log('loaded');", "loaded\n"],
+  [
+    "generates and never closes",
+    "console.log((await model.generate('a', { maxTokens: 5, stopTokens: [] }).result).tokens);",
+    "5\n",
+  ],
+  [
+    "starts a generation that nobody waits for",
+    `model.generate("a", { maxTokens: 2000, stopTokens: [] }).result.then(({ tokens }) => console.log(tokens));`,
+    "2000\n",
+  ],
+  [
+    "leaves sessions open",
+    "const session = model.session(); await session.feed('a'); session.fork(); console.log(session.position);",
+    "2\n",
+  ],
+  [
+    "closes while it generates",
+    `const { result } = model.generate("a", { maxTokens: 2 ** 31 - 1, stopTokens: [] });
+     result.catch((error) => console.log(error.code));
+     setTimeout(() => model.close(), 50);`,
+    "closed\n",
+  ],
+  [
+    "leaves an endless generation",
+    `let count = 0;
+     for await (const part of model.generate("a", { maxTokens: 2 ** 31 - 1, stopTokens: [] })) if (++count === 20) break;
+     console.log(count);`,
+    "20\n",
+  ],
+];
+
+for (const threads of [0, 1, 2])
+  for (const [name, program, printed] of PROGRAMS)
+    test(`${threads} threads: a program that ${name} ends`, async () => {
+      const source = `${LOAD.replace("THREADS", String(threads))}\n${program}`;
+      const { output, code, timedOut } = await run(process.execPath, ["--input-type=module", "--eval", source], 30);
+      assert.not(timedOut, "it did not end");
+      assert.is(output, printed);
+      assert.is(code, 0);
+    });
+
+test("a load that fails leaves nothing that would keep the process", async () => {
+  const source = `import { load } from "rwkv-wasm";
+    for (const path of ["no/such/file", "package.json"]) await load(path).catch((error) => console.log(error.code));`;
+  const { output, code, timedOut } = await run(process.execPath, ["--input-type=module", "--eval", source], 30);
+  assert.not(timedOut, "it did not end");
+  assert.is(output, "input\nweights\n");
+  assert.is(code, 0);
+});
+
+test.run();
