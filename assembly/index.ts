@@ -19,6 +19,7 @@ export { run, lead, follow, poison, matmul } from "./program";
 export { convert, stored_bytes, not_finite } from "./convert";
 export { pack, pack_transposed, piece_bytes } from "./pack";
 export { spread } from "./forms";
+export { merge } from "./merge";
 export { sample, argmax, count, random } from "./sample";
 export { quantize_q8, quantized_bytes } from "./quantize";
 export { to_f32 } from "./embed";

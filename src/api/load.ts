@@ -1,39 +1,39 @@
 /** From a source to a model. */
 
 import { NUMERICS, TILE_HALVES, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
-import { hubUrl, isHubName } from "../bytes/hub.ts";
-import { blobSource, bytesSource } from "../bytes/source.ts";
-import { responseSource, streamSource } from "../bytes/stream.ts";
 import { arrange, EngineHost, MAX_THREADS } from "../engine/host.ts";
 import { Planner, TARGET_TYPES, tileKind, type WeightType } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import { configOf } from "../model/config.ts";
 import { type LoadProgress, loadTensors } from "../model/load.ts";
+import { applyLora, checkScale, type LoraScale } from "../model/lora.ts";
 import { planOf } from "../model/plan.ts";
 import { Tensors } from "../model/tensors.ts";
-import type { Source, TensorFile } from "../types.ts";
-import { openWeights } from "../weights/open.ts";
+import type { TensorFile } from "../types.ts";
+import { openTuned, openWeights } from "../weights/open.ts";
 import { Model } from "./model.ts";
+import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
-/** A path, a URL or `hf:owner/repo/file@revision`, or the file itself. docs/sources.md says what each costs. */
-export type ModelSource =
-  | string
-  | URL
-  | Blob
-  | Uint8Array<ArrayBuffer>
-  | ArrayBuffer
-  | Response
-  | ReadableStream<Uint8Array>;
+export type { ModelSource };
 
-export interface LoadOptions {
+/** A LoRA as RWKV-PEFT writes it, `.pth` or safetensors, and how much of it counts. */
+export interface LoraOptions extends LoraScale {
+  source: ModelSource;
+}
+
+export interface LoadOptions extends SourceOptions {
   /** Threads that compute: 1 to 64, 0 for beside the caller, "auto" (the default) for as many as there are cores, at most 8. */
   threads?: number | "auto";
   /** Convert the large matrices to this type. Default: as in the file. Embeddings and small tensors stay exact. */
   weights?: WeightType;
   /** Which kernels: by detection, or plain SIMD, or relaxed SIMD. All give the same bits. */
   build?: "auto" | "plain" | "relaxed";
+  /** Merged into the matrices while they are loaded; docs/lora-and-states.md says how. */
+  lora?: ModelSource | LoraOptions;
+  /** The epsilon of `ln_x`, above 0, where the file is wrong or silent about it. Default: as in the file, else 64e-5. */
+  lnXEpsilon?: number;
   /**
    * "world", "bytes", the content of a vocabulary file (a World text file or a `tokenizer.json`), or a tokenizer.
    * Default: the file's own, one beside it, or by the model's number of tokens; see docs/tokenizers.md.
@@ -41,11 +41,6 @@ export interface LoadOptions {
   vocabulary?: VocabularyOption;
   /** Most sessions at a time, 1 to 65536. Default 32. */
   sessions?: number;
-  /** Sent with every request for the weights, such as `{ Authorization: "Bearer …" }`. */
-  headers?: Readonly<Record<string, string>>;
-  /** Where `hf:` names lead. Default: https://huggingface.co. */
-  hub?: string | URL;
-  signal?: AbortSignal;
   /** Called as tensors arrive. */
   onProgress?: (progress: LoadProgress) => void;
   /** @internal Most tokens in one step, and the first address; for tests. */
@@ -79,6 +74,11 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
   if (!(Number.isInteger(sessions) && sessions >= 1 && sessions <= 65536)) {
     throw new RwkvError("input", `sessions must be an integer from 1 to 65536, not ${sessions}.`);
   }
+  const { lnXEpsilon } = options;
+  if (lnXEpsilon !== undefined && !isPositive(lnXEpsilon)) {
+    throw new RwkvError("input", `lnXEpsilon must be a number above 0, not ${lnXEpsilon}.`);
+  }
+  const lora = options.lora === undefined ? undefined : loraOf(options.lora);
   signal?.throwIfAborted();
 
   const arrangement = await arrange(platform, threads, build);
@@ -91,10 +91,13 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
   const compiling = platform.kernels(arrangement.build);
   compiling.catch(() => {});
   let file: TensorFile | undefined;
+  let change: TensorFile | undefined;
   let engine: EngineHost | undefined;
   try {
     file = await openWeights(source, signal);
-    const config = configOf(file);
+    const config = configOf(file, lnXEpsilon);
+    if (lora) change = await openTuned(await sourceOf(platform, lora.source, options), signal);
+    const tuned = lora && change && applyLora(file, change, lora, config.rescaleEvery);
     const planner = new Planner({
       rows: options.rows ?? ROWS,
       ranks: arrangement.threads,
@@ -102,10 +105,17 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
       generations: Math.min(GENERATIONS, sessions),
       base: options.base,
     });
-    const spec = planOf(config, new Tensors(file, planner, weights), planner);
+    const spec = planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
     const text = await chooseTokenizer(platform, options.vocabulary, file, source, config.vocab, signal);
     engine = await EngineHost.start(platform, arrangement, workers, await compiling, spec);
-    const fingerprint = await loadTensors(engine, spec, planner.loads, options.onProgress, signal);
+    const fingerprint = await loadTensors(
+      engine,
+      spec,
+      planner.loads,
+      options.onProgress,
+      signal,
+      new Set([...(change?.tensors.values() ?? [])].map((tensor) => tensor.source)),
+    );
 
     const name = String(file.facts.get("general.name") ?? file.name);
     const identity = {
@@ -127,7 +137,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
       if (load.kind === "matrix" && tileKind(type)) repacked[type] = TILES[tileKind(type)]!;
     }
     return new Model(
-      { engine, spec, identity, text, open: new Set() },
+      { platform, engine, spec, identity, text, open: new Set() },
       {
         name,
         version: config.version,
@@ -150,6 +160,8 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
         numerics: NUMERICS,
         fingerprint,
         unknownTensors: file.unknown,
+        ...(config.version !== "4" && { lnXEpsilon: config.headNormEps }),
+        ...(tuned && { lora: tuned.info }),
       },
     );
   } catch (error) {
@@ -157,23 +169,18 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
     else for (const worker of workers) worker.terminate();
     throw error;
   } finally {
+    await change?.close();
     await (file ?? source).close();
   }
 }
 
-/** What a model is read from. Closing it is up to the caller. */
-export async function sourceOf(
-  platform: Platform,
-  from: ModelSource,
-  options: Pick<LoadOptions, "headers" | "hub" | "signal">,
-): Promise<Source> {
-  const { signal, headers, hub } = options;
-  if (typeof from === "string" && isHubName(from)) return platform.open(hubUrl(from, hub), signal, headers);
-  if (typeof from === "string" || from instanceof URL) return platform.open(from, signal, headers);
-  if (from instanceof Blob) return blobSource(from);
-  if (from instanceof ArrayBuffer) return bytesSource("the given bytes", new Uint8Array(from));
-  if (from instanceof Uint8Array) return bytesSource("the given bytes", from);
-  if (from instanceof Response) return responseSource(from, signal);
-  if (from instanceof ReadableStream) return streamSource(from, { signal });
-  throw new RwkvError("input", "A model is loaded from a path, a URL, a Blob, bytes, a Response or a ReadableStream.");
+/** Whether it is a number above 0 also as f32. */
+const isPositive = (x: unknown): boolean =>
+  typeof x === "number" && Number.isFinite(Math.fround(x)) && Math.fround(x) > 0;
+
+function loraOf(given: ModelSource | LoraOptions): LoraOptions {
+  const whole = typeof given === "object" && given !== null && "source" in given;
+  const lora = whole ? given : { source: given };
+  checkScale(lora);
+  return lora;
 }

@@ -1,8 +1,13 @@
 /** A loaded model. */
 
 import { type GenerateOptions, type Generation, samplingOf } from "../generate.ts";
+import { readInitialState } from "../model/initial-state.ts";
+import type { LoraInfo } from "../model/lora.ts";
+import { encodeState } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { openTuned } from "../weights/open.ts";
 import { type Prompt, Session, type Shared } from "./session.ts";
+import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 
 /** What a model is and how it runs. */
@@ -35,6 +40,10 @@ export interface ModelInfo {
   readonly numerics: number;
   /** Over the small tensors: the same for all weight types of one model. States carry it. */
   readonly fingerprint: string;
+  /** The epsilon of `ln_x`, where there is one. */
+  readonly lnXEpsilon?: number;
+  /** What was merged while loading. */
+  readonly lora?: LoraInfo;
   /** Tensors of the file that mean nothing here. */
   readonly unknownTensors: readonly string[];
 }
@@ -57,6 +66,22 @@ export class Model {
   /** A new session, or one that continues from what `session.save()` gave. */
   session(saved?: Uint8Array): Session {
     return new Session(this.#shared, { bytes: saved });
+  }
+
+  /**
+   * A tuned state (`.pth` or safetensors of `blocks.N.att.time_state`) as `session.save()` would give it: for `model.session(bytes)`, as
+   * often as wanted. Throws `RwkvError` "weights", "unsupported", "input", "network".
+   */
+  async initialState(from: ModelSource, options: SourceOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const { platform, spec, identity } = this.#shared;
+    const file = await openTuned(await sourceOf(platform, from, options), options.signal);
+    try {
+      const kernels = await platform.kernels("plain");
+      const state = await readInitialState(file, identity.version, spec.state, kernels, options.signal);
+      return encodeState(identity, spec.state, 0, state);
+    } finally {
+      await file.close();
+    }
   }
 
   /** Generates from a prompt, in a session of its own that ends with it. */

@@ -2,6 +2,7 @@
 
 import type { EngineHost, Listener } from "../engine/host.ts";
 import type { EngineSpec } from "../engine/planner.ts";
+import type { Platform } from "../engine/platform.ts";
 import type { Done } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
 import { type GenerateOptions, Generation, samplingOf } from "../generate.ts";
@@ -13,6 +14,7 @@ export type Prompt = string | readonly number[] | Uint32Array;
 
 /** @internal What a model and its sessions share. */
 export interface Shared {
+  readonly platform: Platform;
   readonly engine: EngineHost;
   readonly spec: EngineSpec;
   readonly identity: Identity;

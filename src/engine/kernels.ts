@@ -48,6 +48,16 @@ export interface Kernels {
   piece_bytes(type: number, columns: number): number;
   spread(dst: number, src: number, count: number, times: number, form: number): void;
   to_f32(dst: number, src: number, type: number, count: number, scratch: number): void;
+  merge(
+    dst: number,
+    stride: number,
+    sums: number,
+    count: number,
+    n: number,
+    strength: number,
+    alpha: number,
+    rank: number,
+  ): void;
 
   // Sampling
   sample(logits: number, vocab: number, params: number, counts: number, work: number): number;

@@ -113,9 +113,29 @@ export interface VectorSource {
   readonly times: number;
 }
 
+/** A low-rank change to a matrix, added while that is loaded: + b a * (strength * (alpha / rank)). */
+export interface Merge {
+  /** [rank, inputs] and [outputs, rank], as floats. */
+  readonly a: TensorInfo;
+  readonly b: TensorInfo;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly strength: number;
+  /** What the file has multiplied the matrix by already, and the change has not been: a power of 2. */
+  readonly scaled: number;
+}
+
 /** An order to the engine: bring this tensor to this place. `count`: numbers in memory. */
 export type Load = { bytes: number } & (
-  | { kind: "matrix"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number }
+  | {
+      kind: "matrix";
+      tensor: TensorInfo;
+      type: WeightType;
+      address: number;
+      rows: number;
+      columns: number;
+      merge?: Merge;
+    }
   | ({ kind: "vector"; address: number; count: number } & VectorSource)
   | { kind: "table"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number }
 );
@@ -166,6 +186,8 @@ export interface EngineSpec {
   readonly width: number;
   readonly staging: number;
   readonly stagingBytes: number;
+  /** Room for a low-rank change; see `mergeRoom`. */
+  readonly merging: number;
   /** What the model itself takes: weights only, and everything. */
   readonly weightBytes: number;
 }
@@ -259,6 +281,18 @@ const packedBytes = (type: WeightType, rows: number, columns: number): number =>
   return Math.ceil(rows / PIECE) * piece;
 };
 
+/**
+ * What the engine needs to change 32 rows of a matrix of so many columns, as offsets: a as packed f32, 32 rows of b as in the file and
+ * as f32, a piece of their product, and the 32 rows as f32.
+ */
+export function mergeRoom(rank: number, columns: number) {
+  const a = packedBytes("f32", columns, rank);
+  const rows = align(rank * 4 * PIECE);
+  const sums = a + rows * 2;
+  const weights = sums + PIECE * PIECE * 4;
+  return { b: a, wide: a + rows, sums, weights, bytes: weights + align(columns * 4 * PIECE) };
+}
+
 export interface PlannerOptions {
   /** Most tokens in one run. */
   rows: number;
@@ -270,6 +304,8 @@ export interface PlannerOptions {
   generations: number;
   /** First address; tests put it above 2 GiB. */
   base?: number;
+  /** Most bytes. Default: all that can be addressed. What is planned beyond that can be looked at, but not run. */
+  limit?: number;
 }
 
 export class Planner {
@@ -286,6 +322,7 @@ export class Planner {
   #rowsAt = BATCH_ROWS;
   #weightBytes = 0;
   #longestRow = 0;
+  #mergeBytes = 0;
 
   constructor(options: PlannerOptions) {
     this.#options = options;
@@ -297,12 +334,16 @@ export class Planner {
 
   // --- Things --------------------------------------------------------------------------------------------------------
 
-  /** A weight matrix in `type`. */
-  matrix(tensor: TensorInfo, rows: number, columns: number, type: WeightType): Matrix {
+  /** A weight matrix in `type`, changed by `merge`. */
+  matrix(tensor: TensorInfo, rows: number, columns: number, type: WeightType, merge?: Merge): Matrix {
     const bytes = packedBytes(type, rows, columns);
     // A transposed one comes as rows of outputs.
     const address = this.#weights(bytes, storedRow("f32", tensor.transposed ? rows : columns));
-    this.loads.push({ bytes, kind: "matrix", tensor, type, address, rows, columns });
+    this.loads.push({ bytes, kind: "matrix", tensor, type, address, rows, columns, merge });
+    if (merge) {
+      this.#mergeBytes = Math.max(this.#mergeBytes, mergeRoom(merge.rank, columns).bytes);
+      this.#longestRow = Math.max(this.#longestRow, rowBytes(merge.rank));
+    }
     return { address, type, rows, columns };
   }
 
@@ -603,6 +644,7 @@ export class Planner {
     // Room for 32 rows of the widest matrix, twice: as they come and as they are converted.
     const stagingBytes = align(Math.max(STAGING, this.#longestRow * PIECE));
     const staging = arena.alloc(stagingBytes * 2 + align(this.#longestRow + 512));
+    const merging = arena.alloc(this.#mergeBytes);
     const slots = arena.end;
     const slotBytes = align(this.#slot);
 
@@ -617,7 +659,7 @@ export class Planner {
     image[((this.#records.length + 1) * RECORD_BYTES + F_OP) / 4] = OP_END;
 
     const bytes = slots + slotBytes * Math.min(SLOTS_AT_START, o.sessions + 2);
-    if (bytes > LIMIT) {
+    if (bytes > (o.limit ?? LIMIT)) {
       throw new RwkvError(
         "memory",
         `The model needs ${gib(bytes)} (${gib(this.#weightBytes)} of weights), more than the ${gib(LIMIT)} that 32-bit WebAssembly can address. Load it with smaller weights, such as weights: "q8_0".`,
@@ -652,6 +694,7 @@ export class Planner {
       width: x.channels,
       staging,
       stagingBytes,
+      merging,
       weightBytes: this.#weightBytes,
     };
   }

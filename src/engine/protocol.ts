@@ -4,7 +4,7 @@
  */
 
 import type { ErrorCode } from "../errors.ts";
-import type { EngineSpec, VectorForm, WeightType } from "./planner.ts";
+import type { EngineSpec, Merge, VectorForm, WeightType } from "./planner.ts";
 
 /** How one generation draws its tokens; see docs/numerics.md for the order of things. */
 export interface Sampling {
@@ -39,6 +39,12 @@ export interface Rows {
   /** Of a vector: what becomes of its numbers, and how often each is wanted. */
   form?: VectorForm;
   times?: number;
+  /** Of a matrix that is changed while it is loaded: the change's rows of b, for these rows; a is in place. */
+  merge?: Pick<Merge, "rank" | "alpha" | "strength"> & {
+    name: string;
+    from: WeightType;
+    bytes: Uint8Array<ArrayBuffer>;
+  };
   bytes: Uint8Array<ArrayBuffer>;
 }
 

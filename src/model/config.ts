@@ -27,7 +27,10 @@ export interface Config {
 /** More than any RWKV has; what is beyond comes from a damaged file. */
 const MOST = { layers: 1024, width: 65536, vocab: 1 << 20 };
 
-export function configOf(file: TensorFile): Config {
+/**
+ * `lnXEpsilon`: the epsilon of `ln_x`, if the file is wrong about it. Throws `RwkvError` "weights", or "input" where there is no `ln_x`.
+ */
+export function configOf(file: TensorFile, lnXEpsilon?: number): Config {
   const { tensors, name } = file;
   const has = (key: string) => tensors.has(`blocks.0.att.${key}`);
   const shape = (key: string): readonly number[] => {
@@ -60,6 +63,9 @@ export function configOf(file: TensorFile): Config {
       );
     }
   }
+  if (version === "4" && lnXEpsilon !== undefined) {
+    throw new RwkvError("input", `lnXEpsilon was given, but ${name} is an RWKV-4, which has no ln_x. Leave it out.`);
+  }
   const eps = file.facts.get("layer_norm_epsilon");
   const headEps = file.facts.get("ln_x_epsilon");
   const rescaled = file.facts.get("rescale_every_n_layers");
@@ -72,7 +78,7 @@ export function configOf(file: TensorFile): Config {
     ffn,
     vocab,
     normEps: typeof eps === "number" ? eps : 1e-5,
-    headNormEps: typeof headEps === "number" ? headEps : 64e-5,
+    headNormEps: lnXEpsilon ?? (typeof headEps === "number" ? headEps : 64e-5),
     rescaleEvery: typeof rescaled === "number" && rescaled > 0 ? rescaled : 0,
   };
 }

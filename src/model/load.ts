@@ -1,9 +1,11 @@
 /** Brings a planned model's tensors into the engine, by range and piece by piece: the file is never in memory as a whole. */
 
 import { PIECE } from "../../assembly/ops.ts";
+import { hex8, xxhash32 } from "../bytes/hash.ts";
 import type { EngineHost } from "../engine/host.ts";
 import type { EngineSpec, Load, WeightType } from "../engine/planner.ts";
-import type { Done, Rows } from "../engine/protocol.ts";
+import type { Rows } from "../engine/protocol.ts";
+import type { Source } from "../types.ts";
 
 export interface LoadProgress {
   /** Bytes of the file's tensors that are in place, and in all. */
@@ -22,65 +24,107 @@ function shapeInFile(load: Load): [rows: number, columns: number] {
   return load.tensor.transposed ? [load.columns, load.rows] : [load.rows, load.columns];
 }
 
-/** Loads everything; answers the model's fingerprint, a hash over its small tensors, the same for all weight types. */
+const mergeOf = (load: Load) => (load.kind === "matrix" ? load.merge : undefined);
+const bytesOf = (load: Load): number =>
+  load.tensor.bytes + (mergeOf(load)?.a.bytes ?? 0) + (mergeOf(load)?.b.bytes ?? 0);
+
+/**
+ * Loads everything; answers the model's fingerprint, a hash over its small tensors, the same for all weight types. `tuned`: where
+ * tensors come from that are not the model's own; all of them, and how they were merged, belong to the fingerprint.
+ */
 export async function loadTensors(
   engine: EngineHost,
   spec: EngineSpec,
   loads: readonly Load[],
   onProgress?: (progress: LoadProgress) => void,
   signal?: AbortSignal,
+  tuned: ReadonlySet<Source> = new Set(),
 ): Promise<string> {
-  const total = loads.reduce((sum, load) => sum + load.tensor.bytes, 0);
+  const total = loads.reduce((sum, load) => sum + bytesOf(load), 0);
   let loaded = 0;
   const flying = new Set<Promise<unknown>>();
   let failure: { error: unknown } | undefined;
-  const send = (rows: Rows): Promise<Done> => engine.request({ kind: "rows", rows }, {}, signal, [rows.bytes.buffer]);
+  const digests: ArrayBufferView[] = [];
 
-  const launch = async (rows: Omit<Rows, "bytes">, load: Load, offset: number, length: number): Promise<void> => {
-    const bytes = await load.tensor.source.read(offset, length, signal);
-    await send({ ...rows, bytes });
-    loaded += length;
-    onProgress?.({ loaded, total });
+  /** Room for a hash of each row, however the rows will be cut into pieces. */
+  const digestOf = (source: Source, rows: number): Uint32Array | undefined => {
+    if (!tuned.has(source)) return undefined;
+    const digest = new Uint32Array(rows);
+    digests.push(digest);
+    return digest;
+  };
+  const digestRows = (digest: Uint32Array | undefined, first: number, rows: number, bytes: Uint8Array): void => {
+    const row = bytes.length / rows;
+    for (let r = 0; digest && r < rows; r++) digest[first + r] = xxhash32(bytes.subarray(r * row, (r + 1) * row));
   };
 
-  // In the order of the file: over a network, stepping back costs a request.
-  const files = new Map<unknown, number>();
-  for (const { tensor } of loads) if (!files.has(tensor.source)) files.set(tensor.source, files.size);
-  const inOrder = [...loads].sort(
-    (a, b) => files.get(a.tensor.source)! - files.get(b.tensor.source)! || a.tensor.offset - b.tensor.offset,
-  );
-
-  for (const load of inOrder) {
+  /** Starts the pieces of one tensor, a few at a time. */
+  const stream = async (load: Load): Promise<void> => {
     const { tensor, address } = load;
+    const merge = mergeOf(load);
     const [rows, columns] = shapeInFile(load);
-    const from = tensor.dtype as WeightType;
-    const to = load.kind === "vector" ? "f32" : load.type;
     const rowBytes = tensor.bytes / rows;
     const most = Math.min(spec.stagingBytes, Math.max(PIECE_BYTES, rowBytes * PIECE));
     const step = Math.max(PIECE, Math.floor(most / rowBytes / PIECE) * PIECE);
-    for (let first = 0; first < rows; first += step) {
-      const count = Math.min(step, rows - first);
-      const job = {
+    // Vectors are in the fingerprint as they are in memory.
+    const own = load.kind === "vector" ? undefined : digestOf(tensor.source, rows);
+    const change = merge && digestOf(merge.b.source, rows);
+
+    const launch = async (first: number, count: number): Promise<void> => {
+      const bytes = await tensor.source.read(tensor.offset + first * rowBytes, count * rowBytes, signal);
+      digestRows(own, first, count, bytes);
+      const job: Rows = {
         kind: load.kind,
         name: tensor.fileName,
         address,
-        from,
-        to,
+        from: tensor.dtype as WeightType,
+        to: load.kind === "vector" ? "f32" : load.type,
         columns,
         first,
         rows: count,
         ...(load.kind === "vector" ? { form: load.form, times: load.times } : {}),
         ...(tensor.transposed ? { inputs: rows } : {}),
+        bytes,
       };
-      const flight: Promise<unknown> = launch(job, load, tensor.offset + first * rowBytes, count * rowBytes)
+      if (merge) {
+        const { b, rank, alpha, strength, scaled } = merge;
+        const per = b.bytes / rows;
+        const part = await b.source.read(b.offset + first * per, count * per, signal);
+        digestRows(change, first, count, part);
+        job.merge = { name: b.fileName, from: b.dtype, rank, alpha, strength: strength * scaled, bytes: part };
+      }
+      const pieces = job.merge ? [bytes, job.merge.bytes] : [bytes];
+      const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+      const buffers = pieces.map(({ buffer }) => buffer);
+      await engine.request({ kind: "rows", rows: job }, {}, signal, buffers);
+      loaded += length;
+      onProgress?.({ loaded, total });
+    };
+
+    for (let first = 0; first < rows && !failure; first += step) {
+      const flight: Promise<unknown> = launch(first, Math.min(step, rows - first))
         .catch((error) => {
           failure ??= { error };
         })
         .finally(() => flying.delete(flight));
       flying.add(flight);
       if (flying.size >= IN_FLIGHT) await Promise.race(flying);
-      if (failure) break;
     }
+  };
+
+  for (const load of loads) {
+    const merge = mergeOf(load);
+    if (merge) {
+      // The change's half a is one matrix, of inputs x rank, in a place that serves one change after another.
+      const { a, rank } = merge;
+      const tensor = { ...a, shape: [a.shape[1]!, rank], transposed: true };
+      const place = { address: spec.merging, rows: a.shape[1]!, columns: rank, bytes: 0 };
+      digests.push(Float64Array.of(merge.strength, merge.alpha));
+      await Promise.all(flying);
+      await stream({ kind: "matrix", tensor, type: "f32", ...place });
+      await Promise.all(flying);
+    }
+    await stream(load);
     if (failure) break;
   }
   await Promise.all(flying);
@@ -88,5 +132,5 @@ export async function loadTensors(
 
   const vectors = loads.filter((load) => load.kind === "vector").map(({ address, count }) => ({ address, count }));
   const { fingerprint } = await engine.request({ kind: "seal", vectors }, {}, signal);
-  return fingerprint!;
+  return hex8(digests.reduce((hash, digest) => xxhash32(digest, hash), Number.parseInt(fingerprint!, 16)));
 }

@@ -2,8 +2,10 @@
 
 import {
   type Matrix,
+  type Merge,
   type Norm,
   type Planner,
+  TARGET_TYPES,
   type Table,
   type VectorForm,
   type VectorSource,
@@ -27,12 +29,17 @@ export class Tensors {
   readonly #file: TensorFile;
   readonly #planner: Planner;
   readonly #type: WeightType | undefined;
+  readonly #merges: ReadonlyMap<string, Merge>;
 
-  /** `type`: what the large matrices become; undefined keeps each as it is in the file. */
-  constructor(file: TensorFile, planner: Planner, type?: WeightType) {
+  /**
+   * `type`: what the large matrices become; undefined keeps each as it is in the file. `merges`: changes to large matrices, by name;
+   * what is changed in a type that cannot be written becomes q8_0.
+   */
+  constructor(file: TensorFile, planner: Planner, type?: WeightType, merges: ReadonlyMap<string, Merge> = new Map()) {
     this.#file = file;
     this.#planner = planner;
     this.#type = type;
+    this.#merges = merges;
   }
 
   has(name: string): boolean {
@@ -52,8 +59,17 @@ export class Tensors {
   /** A large matrix of (outputs, inputs). */
   matrix(name: string, rows: number, columns: number): Matrix {
     const tensor = this.#get(name, [rows, columns]);
-    const type = typeIn(tensor);
-    return this.#planner.matrix(tensor, rows, columns, tensor.transposed ? type : (this.#type ?? type));
+    const merge = this.#merges.get(name);
+    if (merge && tensor.transposed) {
+      throw new RwkvError(
+        "unsupported",
+        `Tensor ${tensor.fileName} in ${this.#file.name} lies column by column, and no LoRA can be merged into it; save a contiguous copy.`,
+      );
+    }
+    const kept = typeIn(tensor);
+    let type = tensor.transposed ? kept : (this.#type ?? kept);
+    if (merge && !TARGET_TYPES.includes(type)) type = "q8_0";
+    return this.#planner.matrix(tensor, rows, columns, type, merge);
   }
 
   /** A small matrix, which stays exactly as it is. */

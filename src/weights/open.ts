@@ -8,6 +8,8 @@ import type { Source, TensorFile } from "../types.ts";
 import { fileNameOf } from "./beside.ts";
 import { openGgmf } from "./ggmf.ts";
 import { openGguf } from "./gguf-open.ts";
+import type { Naming } from "./names.ts";
+import { tunedNaming } from "./names-tuned.ts";
 import { openLegacyPth, openPth } from "./pth.ts";
 import { openIndex, openSafetensors } from "./safetensors-open.ts";
 
@@ -21,10 +23,22 @@ const SNIFFED = 512;
  * Errors: `weights` for what is no weights file or a damaged one, `unsupported` for containers, architectures and number
  * formats that are not read here; what the source throws passes through.
  */
-export async function openWeights(source: Source, signal?: AbortSignal): Promise<TensorFile> {
+export function openWeights(source: Source, signal?: AbortSignal): Promise<TensorFile> {
+  return open(source, readerOf, signal);
+}
+
+/**
+ * The same for what fine-tuning leaves, a LoRA or a tuned state: names are those of `names-tuned.ts`. Errors: as `openWeights`, and
+ * `unsupported` for containers that such parts do not come in.
+ */
+export function openTuned(source: Source, signal?: AbortSignal): Promise<TensorFile> {
+  return open(source, tunedReaderOf, signal);
+}
+
+async function open(source: Source, choose: typeof readerOf, signal?: AbortSignal): Promise<TensorFile> {
   try {
     const start = await source.read(0, Math.min(source.size, SNIFFED), signal);
-    const reader = readerOf(source, start);
+    const reader = choose(source, start);
     if (!reader) throw refusal(source, start);
     return await reader(source, signal);
   } catch (error) {
@@ -33,7 +47,7 @@ export async function openWeights(source: Source, signal?: AbortSignal): Promise
   }
 }
 
-type Reader = (source: Source, signal?: AbortSignal) => Promise<TensorFile>;
+type Reader = (source: Source, signal?: AbortSignal, naming?: Naming) => Promise<TensorFile>;
 
 /** The reader for what the first bytes show the file to be. */
 function readerOf(source: Source, start: Uint8Array): Reader | undefined {
@@ -45,6 +59,17 @@ function readerOf(source: Source, start: Uint8Array): Reader | undefined {
   if (isSafetensors(start)) return openSafetensors;
   if (start[0] === 0x7b && /\.index\.json$/i.test(fileNameOf(source))) return openIndex;
   return undefined;
+}
+
+/** The same for what fine-tuning leaves. */
+function tunedReaderOf(source: Source, start: Uint8Array): Reader | undefined {
+  const reader = readerOf(source, start);
+  if (reader === openGguf || reader === openGgmf)
+    throw new RwkvError(
+      "unsupported",
+      `${source.name} is not what a training program of RWKV leaves; LoRAs and tuned states are read from .pth and .safetensors`,
+    );
+  return reader && ((opened, signal) => reader(opened, signal, tunedNaming));
 }
 
 /** The error for a file that cannot be opened, by what its first bytes show it to be. */

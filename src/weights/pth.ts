@@ -4,19 +4,19 @@
  */
 import { RwkvError } from "../errors.ts";
 import type { Source, TensorFile } from "../types.ts";
-import { nameTensors } from "./names.ts";
+import { type Naming, nameTensors } from "./names.ts";
 import { namingOf } from "./names-hf.ts";
 import { MOST, readPickle } from "./pickle.ts";
 import { readTorchPickle, type Storage, tensorsOf } from "./torch.ts";
 import { entrySource, lateSource, readZip, type ZipEntry } from "./zip.ts";
 
 /**
- * Opens a source that holds a zip archive of torch.save.
+ * Opens a source that holds a zip archive of torch.save. `naming`: what names mean, if that is not to be found out from them.
  *
  * Errors: `weights`, naming file and tensor or place, when it is damaged or cut off; `unsupported` for archives that are
  * something else, and for what `readTorchPickle` and `nameTensors` refuse.
  */
-export async function openPth(source: Source, signal?: AbortSignal): Promise<TensorFile> {
+export async function openPth(source: Source, signal?: AbortSignal, naming?: Naming): Promise<TensorFile> {
   const { name } = source;
   const entries = await readZip(source, signal);
   const pickled = [...entries.values()].find((entry) => /^[^/]+\/data\.pkl$/.test(entry.name));
@@ -46,7 +46,7 @@ export async function openPth(source: Source, signal?: AbortSignal): Promise<Ten
       );
     sources.set(storage, entrySource(source, entry));
   }
-  return fileOf(source, value, sources);
+  return fileOf(source, value, sources, naming);
 }
 
 /** What every older file begins with: a pickle of a number that only PyTorch's files have, and one of version 1001. */
@@ -57,7 +57,7 @@ const MAGIC = Uint8Array.of(
 );
 
 /** Opens a source that holds the older form, which begins with a pickle. Errors: as `openPth`. */
-export async function openLegacyPth(source: Source, signal?: AbortSignal): Promise<TensorFile> {
+export async function openLegacyPth(source: Source, signal?: AbortSignal, naming?: Naming): Promise<TensorFile> {
   const { name, size } = source;
   const start = await source.read(0, Math.min(size, MAGIC.length + 3 * MOST.bytes), signal);
   if (MAGIC.some((byte, i) => byte !== start[i]))
@@ -99,13 +99,13 @@ export async function openLegacyPth(source: Source, signal?: AbortSignal): Promi
     sources.set(storage, lateSource(source, length, start));
   }
   if (sources.size !== storages.size) throw damaged("its list of storages is not complete");
-  return fileOf(source, value, sources);
+  return fileOf(source, value, sources, naming);
 }
 
-function fileOf(source: Source, value: unknown, sources: ReadonlyMap<Storage, Source>): TensorFile {
+function fileOf(source: Source, value: unknown, sources: ReadonlyMap<Storage, Source>, naming?: Naming): TensorFile {
   const { name } = source;
   const found = tensorsOf(name, value, (storage) => sources.get(storage)!);
-  const { tensors, unknown } = nameTensors(name, found, namingOf(found).naming);
+  const { tensors, unknown } = nameTensors(name, found, naming ?? namingOf(found).naming);
   return { name, container: "pth", tensors, unknown, facts: new Map(), close: () => source.close() };
 }
 

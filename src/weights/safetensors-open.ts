@@ -2,7 +2,7 @@
 import { RwkvError } from "../errors.ts";
 import type { Source, TensorFile } from "../types.ts";
 import { fileNameOf, isRecord, readJson, type Siblings, withSiblings } from "./beside.ts";
-import { type FileTensor, nameTensors } from "./names.ts";
+import { type FileTensor, type Naming, nameTensors } from "./names.ts";
 import { namingOf } from "./names-hf.ts";
 import { readSafetensors } from "./safetensors.ts";
 
@@ -14,24 +14,25 @@ const SHARD = /^(.*)-\d{5}-of-\d{5}\.safetensors$/;
 
 /**
  * Opens a source that holds safetensors. If its name says that it is one of several shards, the index beside it is followed.
- * A `config.json` beside a model made for transformers gives facts that its tensors do not.
+ * A `config.json` beside a model made for transformers gives facts that its tensors do not. `naming`: what names mean, if that is
+ * not to be found out from them.
  *
  * Errors: those of `readSafetensors`; `weights` when index, shards, names or shapes contradict each other; `unsupported` for
  * models that are not RWKV's, are newer, or lie in shards that cannot be opened.
  */
-export async function openSafetensors(source: Source, signal?: AbortSignal): Promise<TensorFile> {
+export async function openSafetensors(source: Source, signal?: AbortSignal, naming?: Naming): Promise<TensorFile> {
   return await withSiblings(source, async (siblings) => {
     const shard = SHARD.exec(fileNameOf(source));
-    if (!shard) return await fileOf(source, siblings, await readSafetensors(source, signal), signal);
+    if (!shard) return await fileOf(source, siblings, await readSafetensors(source, signal), signal, naming);
     const index = await siblings.open(`${shard[1]}.safetensors.index.json`, signal);
-    return await fileOf(source, siblings, await readShards(index, siblings, signal), signal);
+    return await fileOf(source, siblings, await readShards(index, siblings, signal), signal, naming);
   });
 }
 
 /** Opens a source that holds the index of a sharded model (`model.safetensors.index.json`). Errors: as `openSafetensors`. */
-export async function openIndex(source: Source, signal?: AbortSignal): Promise<TensorFile> {
+export async function openIndex(source: Source, signal?: AbortSignal, naming?: Naming): Promise<TensorFile> {
   return await withSiblings(source, async (siblings) =>
-    fileOf(source, siblings, await readShards(source, siblings, signal), signal),
+    fileOf(source, siblings, await readShards(source, siblings, signal), signal, naming),
   );
 }
 
@@ -71,9 +72,10 @@ async function fileOf(
   siblings: Siblings,
   found: readonly FileTensor[],
   signal?: AbortSignal,
+  given?: Naming,
 ): Promise<TensorFile> {
   const { name } = source;
-  const { naming, style } = namingOf(found);
+  const { naming, style } = given ? { naming: given, style: "official" } : namingOf(found);
   const { tensors, unknown } = nameTensors(name, found, naming);
   // A config.json beside an official checkpoint may belong to anything.
   const facts = style === "official" ? new Map<string, number>() : await readConfig(siblings, signal);

@@ -1,0 +1,39 @@
+/** What models, LoRAs and states are read from. */
+
+import { hubUrl, isHubName } from "../bytes/hub.ts";
+import { blobSource, bytesSource } from "../bytes/source.ts";
+import { responseSource, streamSource } from "../bytes/stream.ts";
+import type { Platform } from "../engine/platform.ts";
+import { RwkvError } from "../errors.ts";
+import type { Source } from "../types.ts";
+
+/** A path, a URL or `hf:owner/repo/file@revision`, or the file itself. docs/sources.md says what each costs. */
+export type ModelSource =
+  | string
+  | URL
+  | Blob
+  | Uint8Array<ArrayBuffer>
+  | ArrayBuffer
+  | Response
+  | ReadableStream<Uint8Array>;
+
+export interface SourceOptions {
+  /** Sent with every request for the file, such as `{ Authorization: "Bearer …" }`. */
+  headers?: Readonly<Record<string, string>>;
+  /** Where `hf:` names lead. Default: https://huggingface.co. */
+  hub?: string | URL;
+  signal?: AbortSignal;
+}
+
+/** What a model is read from. Closing it is up to the caller. */
+export async function sourceOf(platform: Platform, from: ModelSource, options: SourceOptions): Promise<Source> {
+  const { signal, headers, hub } = options;
+  if (typeof from === "string" && isHubName(from)) return platform.open(hubUrl(from, hub), signal, headers);
+  if (typeof from === "string" || from instanceof URL) return platform.open(from, signal, headers);
+  if (from instanceof Blob) return blobSource(from);
+  if (from instanceof ArrayBuffer) return bytesSource("the given bytes", new Uint8Array(from));
+  if (from instanceof Uint8Array) return bytesSource("the given bytes", from);
+  if (from instanceof Response) return responseSource(from, signal);
+  if (from instanceof ReadableStream) return streamSource(from, { signal });
+  throw new RwkvError("input", "A model is loaded from a path, a URL, a Blob, bytes, a Response or a ReadableStream.");
+}

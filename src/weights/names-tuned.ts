@@ -1,0 +1,22 @@
+/**
+ * Names in the files that fine-tuning leaves, as RWKV-PEFT and RWKV-LM-LoRA write them: halves of low-rank changes, tuned states,
+ * and beside them whole tensors under official names. What other methods leave is known too, so that it can be refused by name.
+ */
+import { LAYER, type Naming } from "./names.ts";
+import { officialNaming } from "./names-official.ts";
+
+/** A half of a low-rank change to the matrix `$1.weight`: A is [rank, inputs], B is [outputs, rank]. */
+export const LORA_HALF = /^(.+)\.lora_([AB])$/;
+/** A layer's tuned state. */
+export const STATE = new RegExp(`^blocks\\.${LAYER}\\.att\\.time_state$`);
+/** What adapters of any kind are called: Bone, DiSHA, DoRA, PiSSA's start, LoRA as web-rwkv has it, ... */
+export const ADAPTER = /\.(init_)?(lora|bone|disha|gbmm)\b|\.(init_)?lora_/;
+
+export const tunedNaming: Naming = (name) => {
+  const half = LORA_HALF.exec(name);
+  const matrix = half && officialNaming(`${half[1]}.weight`);
+  if (matrix?.kind === "matrix" && !matrix.transposed && half![1] !== "emb") return { kind: "matrix", names: [name] };
+  if (STATE.test(name)) return { kind: "matrices", names: [name] };
+  if (ADAPTER.test(name)) return { kind: "vector", names: [name] };
+  return officialNaming(name);
+};
