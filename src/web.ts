@@ -1,21 +1,26 @@
 /** rwkv-wasm for browsers. */
 
-import { type LoadOptions, loadModel, type ModelSource } from "./api/load.ts";
+import { type ConvertOptions, convertModel } from "./api/convert.ts";
+import { type InspectOptions, inspectModel, type ModelReport } from "./api/inspect.ts";
+import { type LoadOptions, loadModel } from "./api/load.ts";
 import type { Model } from "./api/model.ts";
-import { quantizeModel } from "./api/quantize.ts";
-import type { QuantizeOptions, QuantizeType } from "./model/quantize.ts";
+import type { ModelSource } from "./api/source.ts";
 import { platform } from "./platform/web.ts";
-import type { Sink } from "./weights/gguf-write.ts";
+import type { Sink } from "./weights/sink.ts";
 
 /** Loads a model. Throws `RwkvError`: "input", "weights", "unsupported", "memory", "network", "engine". */
 export const load = (source: ModelSource, options?: LoadOptions): Promise<Model> =>
   loadModel(platform, source, options);
 
 /**
- * Writes a GGUF model to `sink` with its large matrices as `type`, for smaller files; embeddings and head included, low-rank
- * maps and vectors as they are. Throws `RwkvError` "input", "weights", "unsupported", "network"; what the sink got is then not a valid file.
+ * Writes a model to `sink` as GGUF or safetensors, with its large matrices in another type if wanted. Throws `RwkvError`
+ * "input", "weights", "unsupported", "network"; what the sink got is then not a valid file.
  */
-export const quantize = (source: ModelSource, sink: Sink, type: QuantizeType, options?: QuantizeOptions): Promise<void> =>
-  quantizeModel(platform, source, sink, type, options);
+export const convert = (source: ModelSource, sink: Sink, options?: ConvertOptions): Promise<void> =>
+  convertModel(platform, source, sink, options);
+
+/** Says what a weights file holds and what running it would take, without reading its numbers. Throws as `load`. */
+export const inspect = (source: ModelSource, options?: InspectOptions): Promise<ModelReport> =>
+  inspectModel(platform, source, options);
 
 export * from "./api/public.ts";

@@ -1,8 +1,8 @@
 /** From a source to a model. */
 
 import { NUMERICS, TILE_HALVES, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
-import { arrange, EngineHost, MAX_THREADS } from "../engine/host.ts";
-import { Planner, TARGET_TYPES, tileKind, type WeightType } from "../engine/planner.ts";
+import { EngineHost } from "../engine/host.ts";
+import { Planner, tileKind } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import { configOf } from "../model/config.ts";
@@ -13,6 +13,7 @@ import { Tensors } from "../model/tensors.ts";
 import type { TensorFile } from "../types.ts";
 import { openTuned, openWeights } from "../weights/open.ts";
 import { Model } from "./model.ts";
+import { arrangementOf, type PlanOptions } from "./plan.ts";
 import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
@@ -23,13 +24,7 @@ export interface LoraOptions extends LoraScale {
   source: ModelSource;
 }
 
-export interface LoadOptions extends SourceOptions {
-  /** Threads that compute: 1 to 64, 0 for beside the caller, "auto" (the default) for as many as there are cores, at most 8. */
-  threads?: number | "auto";
-  /** Convert the large matrices to this type. Default: as in the file. Embeddings and small tensors stay exact. */
-  weights?: WeightType;
-  /** Which kernels: by detection, or plain SIMD, or relaxed SIMD. All give the same bits. */
-  build?: "auto" | "plain" | "relaxed";
+export interface LoadOptions extends SourceOptions, PlanOptions {
   /** Merged into the matrices while they are loaded; docs/lora-and-states.md says how. */
   lora?: ModelSource | LoraOptions;
   /** The epsilon of `ln_x`, above 0, where the file is wrong or silent about it. Default: as in the file, else 64e-5. */
@@ -39,19 +34,12 @@ export interface LoadOptions extends SourceOptions {
    * Default: the file's own, one beside it, or by the model's number of tokens; see docs/tokenizers.md.
    */
   vocabulary?: VocabularyOption;
-  /** Most sessions at a time, 1 to 65536. Default 32. */
-  sessions?: number;
   /** Called as tensors arrive. */
   onProgress?: (progress: LoadProgress) => void;
   /** @internal Most tokens in one step, and the first address; for tests. */
   rows?: number;
   base?: number;
 }
-
-/** Tokens in one step when a prompt is read: enough to make each weight serve many tokens, few enough to stay in the cache. */
-const ROWS = 64;
-/** Generations that can run at the same time; more wait for their turn. */
-const GENERATIONS = 8;
 
 /** How the kernels have a quantised matrix, in words; see assembly/blocks.ts. */
 const TILES: Readonly<Record<number, string>> = {
@@ -61,27 +49,14 @@ const TILES: Readonly<Record<number, string>> = {
 };
 
 export async function loadModel(platform: Platform, from: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const { threads = "auto", weights, build = "auto", sessions = 32, signal } = options;
-  if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 0 && threads <= MAX_THREADS)) {
-    throw new RwkvError("input", `threads must be "auto" or an integer from 0 to ${MAX_THREADS}, not ${threads}.`);
-  }
-  if (weights !== undefined && !TARGET_TYPES.includes(weights)) {
-    throw new RwkvError("input", `weights must be one of ${TARGET_TYPES.join(", ")}, not ${weights}.`);
-  }
-  if (!["auto", "plain", "relaxed"].includes(build)) {
-    throw new RwkvError("input", `build must be "auto", "plain" or "relaxed", not ${build}.`);
-  }
-  if (!(Number.isInteger(sessions) && sessions >= 1 && sessions <= 65536)) {
-    throw new RwkvError("input", `sessions must be an integer from 1 to 65536, not ${sessions}.`);
-  }
-  const { lnXEpsilon } = options;
+  const { weights, lnXEpsilon, signal } = options;
+  const { arrangement, planner: plan } = await arrangementOf(platform, options);
   if (lnXEpsilon !== undefined && !isPositive(lnXEpsilon)) {
     throw new RwkvError("input", `lnXEpsilon must be a number above 0, not ${lnXEpsilon}.`);
   }
   const lora = options.lora === undefined ? undefined : loraOf(options.lora);
   signal?.throwIfAborted();
 
-  const arrangement = await arrange(platform, threads, build);
   const source = await sourceOf(platform, from, options);
   // Workers take their time to start: they do so while the file's header is read.
   const workers: WorkerHandle[] = [];
@@ -98,13 +73,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
     const config = configOf(file, lnXEpsilon);
     if (lora) change = await openTuned(await sourceOf(platform, lora.source, options), signal);
     const tuned = lora && change && applyLora(file, change, lora, config.rescaleEvery);
-    const planner = new Planner({
-      rows: options.rows ?? ROWS,
-      ranks: arrangement.threads,
-      sessions,
-      generations: Math.min(GENERATIONS, sessions),
-      base: options.base,
-    });
+    const planner = new Planner({ ...plan, rows: options.rows ?? plan.rows, base: options.base });
     const spec = planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
     const text = await chooseTokenizer(platform, options.vocabulary, file, source, config.vocab, signal);
     engine = await EngineHost.start(platform, arrangement, workers, await compiling, spec);

@@ -1,15 +1,18 @@
-/** What every entry exports beside `load`. */
+/** What every entry exports beside `load`, `convert` and `inspect`. */
 
 export type { WeightType } from "../engine/planner.ts";
 export { type ErrorCode, RwkvError } from "../errors.ts";
 export type { GenerateOptions, Generation, GenerationResult, Part } from "../generate.ts";
+export type { Container } from "../model/convert.ts";
 export type { LoadProgress } from "../model/load.ts";
 export type { LoraInfo } from "../model/lora.ts";
-export type { QuantizeOptions, QuantizeType } from "../model/quantize.ts";
+export type { ConvertType } from "../model/to-gguf.ts";
 export { BpeTokenizer } from "../text/bpe.ts";
 export type { Tokenizer } from "../text/tokenizer.ts";
 export type { HfTokenizer } from "../types.ts";
-export type { Sink } from "../weights/gguf-write.ts";
+export type { Sink } from "../weights/sink.ts";
+export type { ConvertOptions } from "./convert.ts";
+export type { InspectOptions, ModelReport, TensorReport } from "./inspect.ts";
 export type { LoadOptions, LoraOptions } from "./load.ts";
 export type { Model, ModelInfo } from "./model.ts";
 export type { FeedOptions, Prompt, Session } from "./session.ts";

@@ -6,8 +6,10 @@
 import { parseArgs } from "node:util";
 import type { ArgsDef, CommandDef } from "citty";
 
-/** What a command was given: its options and words by name. `checkArguments` has made sure that they are text. */
+/** What a command was given: its options and words by name. `checkArguments` has made sure that they are text; switches are not among them. */
 export type Arguments = Readonly<Record<string, string | undefined>>;
+/** The switches that were given. */
+export type Switches = Readonly<Record<string, boolean | undefined>>;
 
 /** The command line makes no sense. */
 export class UsageError extends Error {
@@ -16,18 +18,25 @@ export class UsageError extends Error {
   }
 }
 
-/** Throws `UsageError` unless every option is one of the command's and has a value, and there are no more words than it takes. */
+/**
+ * Throws `UsageError` unless every option is one of the command's and has a value, or none if it is a switch, and there are no
+ * more words than it takes.
+ */
 export function checkArguments(name: string, { args }: CommandDef, words: string[]): void {
   const known = Object.entries(args as ArgsDef);
   const positional = known.filter(([, { type }]) => type === "positional");
   const options = Object.fromEntries(
-    known.filter(([, { type }]) => type !== "positional").map(([option]) => [option, { type: "string" as const }]),
+    known
+      .filter(([, { type }]) => type !== "positional")
+      .map(([option, { type }]) => [option, { type: type === "boolean" ? type : ("string" as const) }]),
   );
   const { tokens } = parseArgs({ args: words, options, strict: false, allowPositionals: true, tokens: true });
   for (const token of tokens) {
     if (token.kind !== "option") continue;
     if (!Object.hasOwn(options, token.name)) throw new UsageError(`unknown option ${token.rawName}`, name);
-    if (token.value === undefined) throw new UsageError(`${token.rawName} needs a value`, name);
+    const isSwitch = options[token.name]!.type === "boolean";
+    if (isSwitch && token.value !== undefined) throw new UsageError(`${token.rawName} takes no value`, name);
+    if (!isSwitch && token.value === undefined) throw new UsageError(`${token.rawName} needs a value`, name);
   }
   const values = tokens.filter(({ kind }) => kind === "positional");
   const missing = positional.slice(values.length).find(([, { required }]) => required !== false);

@@ -5,14 +5,21 @@ import { stripVTControlCharacters } from "node:util";
 import { type CommandDef, renderUsage, runCommand } from "citty";
 import { version } from "../../package.json";
 import { checkArguments, UsageError } from "./arguments.ts";
+import { convertCommand, quantizeCommand } from "./convert.ts";
+import { inspectCommand } from "./inspect.ts";
 import { Interrupted } from "./interrupt.ts";
-import { quantizeCommand } from "./quantize.ts";
 import { runCommand as run } from "./run.ts";
 import { hasColors, isBrokenPipe, printable, write } from "./terminal.ts";
 
 const meta = { name: "rwkv", version, description: "RWKV language models on the CPU" };
 // Without a prototype, so that `rwkv constructor` is no command.
-const commands: Record<string, CommandDef> = { __proto__: null!, run, quantize: quantizeCommand };
+const commands: Record<string, CommandDef> = {
+  __proto__: null!,
+  run,
+  inspect: inspectCommand,
+  convert: convertCommand,
+  quantize: quantizeCommand,
+};
 const program: CommandDef = { meta, subCommands: commands };
 
 const HELP = ["--help", "-h"];

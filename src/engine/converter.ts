@@ -1,4 +1,4 @@
-/** Numbers from one type into another by the kernels, in a small memory of its own: for tools that write weights files. */
+/** Numbers from one type into another, and logarithms, by the kernels in a small memory of their own: for tools that write weights files. */
 
 import { instantiate, type Kernels } from "./kernels.ts";
 import { Arena, createMemory } from "./memory.ts";
@@ -49,5 +49,13 @@ export class Converter {
         after: this.#kernels.not_finite(this.#to, target, count) < 0,
       },
     };
+  }
+
+  /** Up to PIECE_NUMBERS logarithms in place. The numbers must be finite, above zero, and not subnormal. */
+  log(x: Float32Array): void {
+    const from = new Float32Array(this.#bytes.buffer, this.#from, Math.ceil(x.length / 4) * 4);
+    from.fill(1).set(x);
+    this.#kernels.log4(this.#to, this.#from, from.length);
+    x.set(new Float32Array(this.#bytes.buffer, this.#to, x.length));
   }
 }

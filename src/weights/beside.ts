@@ -3,7 +3,7 @@ import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
 
 /** The last part of a source's name: its file name, without folders or what follows it in a URL. */
-export function fileNameOf(source: Source): string {
+export function fileNameOf(source: Pick<Source, "name">): string {
   const path = /^https?:/i.test(source.name) ? source.name.replace(/[?#].*$/s, "") : source.name;
   return path.split(/[\\/]/).at(-1) ?? path;
 }

@@ -25,13 +25,20 @@ const FACTS: Readonly<Record<string, readonly [key: string, type: "number" | "st
 /** More parts than any model was split into. */
 const MOST_PARTS = 1024;
 
+/** What a GGUF file says beyond what all containers share. */
+export interface GgufFile extends TensorFile {
+  readonly container: "gguf";
+  /** As in the file; of a split model, as in its first part. */
+  readonly metadata: Gguf["metadata"];
+}
+
 /**
  * Opens a source that holds GGUF, with the files beside it if it is a part of a split model.
  *
  * Errors: those of `readGguf`; `unsupported` for another architecture than RWKV's, and for a part whose neighbours cannot be
  * opened; `weights` when names, shapes, metadata or parts contradict each other.
  */
-export async function openGguf(source: Source, signal?: AbortSignal): Promise<TensorFile> {
+export async function openGguf(source: Source, signal?: AbortSignal): Promise<GgufFile> {
   return await withSiblings(source, async (siblings) => {
     const { metadata, tensors: found } = await readParts(source, siblings, signal);
     const { name } = source;
@@ -57,6 +64,7 @@ export async function openGguf(source: Source, signal?: AbortSignal): Promise<Te
       unknown,
       ...(vocabulary && { vocabulary }),
       facts,
+      metadata,
       close: () => siblings.close(true),
     };
   });

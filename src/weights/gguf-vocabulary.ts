@@ -1,6 +1,6 @@
 /**
- * The World vocabulary inside a GGUF file. Its tokens are bytes, while GGUF has only text: llama.cpp's converter writes
- * each token as Python prints bytes (`\xff`, `\t`, `\n`, `\r`, `\\`, `\'`), and that is undone here.
+ * The World vocabulary inside a GGUF file, to and fro. Its tokens are bytes, while GGUF has only text: llama.cpp's converter
+ * writes each token as Python prints bytes (`\xff`, `\t`, `\n`, `\r`, `\\`, `\'`).
  */
 import { RwkvError } from "../errors.ts";
 import type { Vocabulary } from "../types.ts";
@@ -89,6 +89,58 @@ function unescapeToken(escaped: Uint8Array): Uint8Array | undefined {
     }
   }
   return bytes.slice(0, length);
+}
+
+/** World's empty line, which ends a turn of its chats. */
+const END_OF_TURN = { id: 261, text: "\\n\\n" };
+
+/**
+ * The metadata that describes a vocabulary as llama.cpp's converter does: tokens without text are `<s>` (token 0) and
+ * `[PADn]`. For World, that includes its chat format by the name that llama.cpp has for it, and the token that ends a turn.
+ */
+export function vocabularyToGguf({
+  tokens,
+  bos,
+  eos,
+}: Pick<Vocabulary, "tokens" | "bos" | "eos">): Map<string, GgufValue> {
+  const texts = tokens.map((bytes, id) => (bytes.length > 0 ? escapeToken(bytes) : id === 0 ? "<s>" : `[PAD${id}]`));
+  const types = Int32Array.from(tokens, (bytes, id) => (bytes.length > 0 ? NORMAL : id === 0 ? CONTROL : UNUSED));
+  const metadata = new Map<string, GgufValue>([
+    ["tokenizer.ggml.model", { type: "string", value: "rwkv" }],
+    ["tokenizer.ggml.tokens", { type: "array", of: "string", value: texts }],
+    ["tokenizer.ggml.token_type", { type: "array", of: "i32", value: types }],
+  ]);
+  const special = (which: string, id: number | undefined) => {
+    if (id !== undefined) metadata.set(`tokenizer.ggml.${which}_token_id`, { type: "u32", value: id });
+  };
+  special("bos", bos);
+  special("eos", eos[0]);
+  special("unknown", bos);
+  if (texts[END_OF_TURN.id] === END_OF_TURN.text) {
+    special("eot", END_OF_TURN.id);
+    metadata.set("tokenizer.chat_template", { type: "string", value: "rwkv-world" });
+  }
+  return metadata;
+}
+
+const QUOTE = 0x27;
+const DOUBLE_QUOTE = 0x22;
+const ESCAPED: ReadonlyMap<number, string> = new Map([
+  [0x09, "\\t"],
+  [0x0a, "\\n"],
+  [0x0d, "\\r"],
+  [BACKSLASH, "\\\\"],
+]);
+
+/** Bytes as Python prints them, without the quotes around, which are double ones if only that saves escaping. */
+function escapeToken(bytes: Uint8Array): string {
+  const escapesQuotes = bytes.includes(QUOTE) && bytes.includes(DOUBLE_QUOTE);
+  return Array.from(bytes, (byte) => {
+    if (byte === QUOTE) return escapesQuotes ? "\\'" : "'";
+    const escaped = ESCAPED.get(byte);
+    if (escaped) return escaped;
+    return byte < 0x20 || byte > 0x7e ? `\\x${byte.toString(16).padStart(2, "0")}` : String.fromCharCode(byte);
+  }).join("");
 }
 
 function damaged(file: string, problem: string): RwkvError {

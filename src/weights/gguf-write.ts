@@ -16,14 +16,9 @@ import {
   SCALARS,
   STRING_ID,
 } from "./gguf-values.ts";
+import { type Data, type Sink, writeData } from "./sink.ts";
 
 const VERSION = 3;
-
-/** Where the bytes go: a file, an upload, an array. */
-export interface Sink {
-  /** Takes the next bytes. They may be changed by the caller once the promise is fulfilled. */
-  write(bytes: Uint8Array): Promise<void>;
-}
 
 /** A tensor to write. */
 export interface GgufEntry {
@@ -31,8 +26,8 @@ export interface GgufEntry {
   readonly dtype: DType;
   /** Fastest first: `[inputs, outputs]` for a matrix. */
   readonly dims: readonly number[];
-  /** The data as it is stored, in pieces of any length. Called once, when its turn comes. */
-  data(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  /** Called once, when its turn comes. */
+  data(): Data;
 }
 
 /**
@@ -72,15 +67,8 @@ export async function writeGguf(
   await sink.write(header.bytes());
 
   for (const [i, { name, data }] of tensors.entries()) {
-    let written = 0;
-    for await (const piece of data()) {
-      written += piece.length;
-      if (written > sizes[i]) break;
-      await sink.write(piece);
-    }
-    if (written !== sizes[i])
-      throw new RwkvError("input", `tensor "${name}" takes ${sizes[i]} bytes, but ${written} or more were given`);
-    if (padding(written) > 0) await sink.write(new Uint8Array(padding(written)));
+    await writeData(sink, name, sizes[i], data());
+    if (padding(sizes[i]) > 0) await sink.write(new Uint8Array(padding(sizes[i])));
   }
 }
 

@@ -98,3 +98,31 @@ export function ggufNaming(architecture: string): Naming {
     return { kind, names: layer ? names.map((part) => `blocks.${layer[1]}.${part}`) : names };
   };
 }
+
+/** A tensor as llama.cpp wants it, and the official ones that it is made of, in order. */
+export interface GgufName {
+  readonly name: string;
+  readonly kind: Kind;
+  readonly names: readonly string[];
+}
+
+/**
+ * All tensors that a model of this architecture may have in GGUF, in the order in which llama.cpp's converter writes them. As
+ * there, the first layer's tensors for a value residual, which nothing uses and llama.cpp wants, repeat `a0`, `a1` and `a2`.
+ */
+export function ggufNames(architecture: string, layers: number): GgufName[] {
+  const model = Object.entries(MODEL).map(([name, [kind, ...names]]) => ({ name, kind, names }));
+  const inLayers: GgufName[] = [];
+  for (let i = 0; i < layers; i++) {
+    const placed = new Set<string>();
+    for (const [name, [kind, ...parts]] of Object.entries(LAYERS[architecture])) {
+      // What comes first is the newer way.
+      if (parts.some((part) => placed.has(part))) continue;
+      for (const part of parts) placed.add(part);
+      const names = parts.map((part) => `blocks.${i}.${i === 0 ? part.replace(/^att\.v([012])$/, "att.a$1") : part}`);
+      inLayers.push({ name: `blk.${i}.${name}`, kind, names });
+    }
+  }
+  const isLast = ({ name }: GgufName) => name.startsWith("output");
+  return [...model.filter((entry) => !isLast(entry)), ...inLayers, ...model.filter(isLast)];
+}

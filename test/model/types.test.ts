@@ -1,7 +1,7 @@
 // Whole RWKV-7 models in every number type: the engine's logits are, bit by bit, those of a slow model that does what
 // docs/numerics.md says; what the quantised activations cost is what the same costs in float64; and all ways to a type agree.
 import { readFileSync } from "node:fs";
-import { type LoadOptions, load, type QuantizeType, quantize, type WeightType } from "rwkv-wasm";
+import { type ConvertType, convert, type LoadOptions, load, type WeightType } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bytesSource } from "../../src/bytes/source.ts";
@@ -36,9 +36,9 @@ function sink() {
   return { write: async (part: Uint8Array) => void parts.push(part.slice()), bytes: () => copy(joined(...parts)) };
 }
 
-async function quantized(bytes: Bytes, type: QuantizeType): Promise<Bytes> {
+async function quantized(bytes: Bytes, type: ConvertType): Promise<Bytes> {
   const to = sink();
-  await quantize(copy(bytes), to, type);
+  await convert(copy(bytes), to, { type });
   return to.bytes();
 }
 
@@ -218,7 +218,7 @@ test("stories-7m in every type of file: 8-bit activations cost less than 0.001 n
     if (format.name === "q7_0") continue;
     const dtype = format.name;
     const bytes = (QUANTIZED as readonly string[]).includes(dtype)
-      ? await quantized(STORIES, dtype as QuantizeType)
+      ? await quantized(STORIES, dtype as ConvertType)
       : await changed(STORIES, ({ name }) =>
           LARGE.test(name) ? { dtype, data: encodeRows(format, tensors.get(official(name))!.numbers) } : undefined,
         );

@@ -1,0 +1,157 @@
+/** What a weights file holds and what running it would take, without reading its numbers. */
+
+import { LIMIT } from "../engine/memory.ts";
+import { Planner } from "../engine/planner.ts";
+import type { Platform } from "../engine/platform.ts";
+import { configOf, type Version } from "../model/config.ts";
+import { planOf } from "../model/plan.ts";
+import { Tensors } from "../model/tensors.ts";
+import type { Form, Source, TensorFile, TensorInfo } from "../types.ts";
+import { openWeights } from "../weights/open.ts";
+import { arrangementOf, type PlanOptions } from "./plan.ts";
+import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
+import { chooseTokenizer } from "./tokenizer.ts";
+
+/** What the model would be loaded with decides how much memory it takes. */
+export type InspectOptions = SourceOptions & PlanOptions;
+
+/** One tensor as the file has it. */
+export interface TensorReport {
+  /** The official name, and the one in the file. */
+  readonly name: string;
+  readonly fileName: string;
+  /** By GGML's names. */
+  readonly type: string;
+  /** Slowest first; a matrix counts as (outputs, inputs). */
+  readonly shape: readonly number[];
+  /** The file holds (inputs, outputs). */
+  readonly transposed: boolean;
+  /** What a converter has done to the official numbers x. */
+  readonly form?: Form;
+  readonly bytes: number;
+}
+
+export interface ModelReport {
+  readonly name: string;
+  readonly container: TensorFile["container"];
+  /** The files that it lies in, with their sizes in bytes. */
+  readonly files: readonly { name: string; bytes: number }[];
+  readonly version: Version;
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly headSize: number;
+  readonly ffn: number;
+  /** Rows of the embedding. */
+  readonly vocab: number;
+  readonly parameters: number;
+  /** Number types in the file. */
+  readonly types: Readonly<Record<string, { tensors: number; numbers: number; bytes: number }>>;
+  /** Bytes of memory that `load` would take with these options, and of that, the weights; and whether that much can be addressed. */
+  readonly memory: {
+    readonly bytes: number;
+    readonly weights: number;
+    readonly threads: number;
+    readonly fits: boolean;
+  };
+  /** Bytes of a session's state. */
+  readonly stateBytes: number;
+  readonly vocabulary: {
+    /** "world", "bytes", "bpe"; absent if none can be used. */
+    readonly kind?: string;
+    /** Where it comes from, or why there is none. */
+    readonly note: string;
+  };
+  /** Names, epsilons and sizes that the container states. */
+  readonly facts: Readonly<Record<string, number | string>>;
+  /** Names of tensors in the file that mean nothing here. */
+  readonly unknownTensors: readonly string[];
+  readonly tensors: readonly TensorReport[];
+}
+
+export async function inspectModel(
+  platform: Platform,
+  from: ModelSource,
+  options: InspectOptions = {},
+): Promise<ModelReport> {
+  const { weights, signal } = options;
+  const { arrangement, planner: plan } = await arrangementOf(platform, options);
+  const source = await sourceOf(platform, from, options);
+  const file = await openWeights(source, signal);
+  try {
+    const { normEps, headNormEps, rescaleEvery, ...sizes } = configOf(file);
+    const planner = new Planner({ ...plan, limit: Number.POSITIVE_INFINITY });
+    const spec = planOf(configOf(file), new Tensors(file, planner, weights), planner);
+    const used = new Set(planner.loads.map(({ tensor }) => tensor.name));
+    const tensors = [...file.tensors.values()];
+    return {
+      name: String(file.facts.get("general.name") ?? file.name),
+      container: file.container,
+      files: filesOf(source, tensors),
+      ...sizes,
+      parameters: tensors.reduce((sum, tensor) => sum + (used.has(tensor.name) ? countOf(tensor) : 0), 0),
+      types: typesOf(tensors),
+      memory: {
+        bytes: spec.bytes,
+        weights: spec.weightBytes,
+        threads: arrangement.threads,
+        fits: spec.bytes <= LIMIT,
+      },
+      stateBytes: spec.slotBytes,
+      vocabulary: await vocabularyOf(platform, file, source, sizes.vocab, signal),
+      facts: Object.fromEntries(file.facts),
+      unknownTensors: file.unknown,
+      tensors: tensors.map(({ name, fileName, dtype, shape, transposed, form, bytes }) => ({
+        name,
+        fileName,
+        type: dtype,
+        shape,
+        transposed,
+        ...(form && { form }),
+        bytes,
+      })),
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+const countOf = ({ shape }: TensorInfo): number => shape.reduce((a, b) => a * b, 1);
+
+/** Several parts of one file may have a source each; the file's own comes first. */
+function filesOf(first: Source, tensors: readonly TensorInfo[]): ModelReport["files"] {
+  const files = new Map<string, number>();
+  for (const { name, size } of [first, ...tensors.map(({ source }) => source)]) {
+    if (!files.has(name)) files.set(name, size);
+  }
+  return Array.from(files, ([name, bytes]) => ({ name, bytes }));
+}
+
+function typesOf(tensors: readonly TensorInfo[]): ModelReport["types"] {
+  const types: Record<string, { tensors: number; numbers: number; bytes: number }> = {};
+  for (const tensor of tensors) {
+    types[tensor.dtype] ??= { tensors: 0, numbers: 0, bytes: 0 };
+    const type = types[tensor.dtype]!;
+    type.tensors++;
+    type.numbers += countOf(tensor);
+    type.bytes += tensor.bytes;
+  }
+  return types;
+}
+
+/** A vocabulary that cannot be read is not a reason to say nothing of the model. */
+async function vocabularyOf(
+  platform: Platform,
+  file: TensorFile,
+  source: Source,
+  rows: number,
+  signal?: AbortSignal,
+): Promise<ModelReport["vocabulary"]> {
+  try {
+    const { tokenizer, note } = await chooseTokenizer(platform, undefined, file, source, rows, signal);
+    return { ...(tokenizer && { kind: tokenizer.kind }), note };
+  } catch (error) {
+    signal?.throwIfAborted();
+    return { note: (error as Error).message };
+  }
+}

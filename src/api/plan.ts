@@ -1,0 +1,45 @@
+/** What the user decides about how a model is kept and run, checked, and as the planner wants it. */
+
+import { arrange, MAX_THREADS } from "../engine/host.ts";
+import { type PlannerOptions, TARGET_TYPES, type WeightType } from "../engine/planner.ts";
+import type { Platform } from "../engine/platform.ts";
+import { RwkvError } from "../errors.ts";
+
+export interface PlanOptions {
+  /** Threads that compute: 1 to 64, 0 for beside the caller, "auto" (the default) for as many as there are cores, at most 8. */
+  threads?: number | "auto";
+  /** Convert the large matrices to this type. Default: as in the file. Embeddings and small tensors stay exact. */
+  weights?: WeightType;
+  /** Which kernels: by detection, or plain SIMD, or relaxed SIMD. All give the same bits. */
+  build?: "auto" | "plain" | "relaxed";
+  /** Most sessions at a time, 1 to 65536. Default 32. */
+  sessions?: number;
+}
+
+/** Tokens in one step when a prompt is read: enough to make each weight serve many tokens, few enough to stay in the cache. */
+const ROWS = 64;
+/** Generations that can run at the same time; more wait for their turn. */
+const GENERATIONS = 8;
+
+/** Finds out what runs where. Throws `input` for options that are out of range, `unsupported` for a build that cannot run here. */
+export async function arrangementOf(
+  platform: Platform,
+  options: PlanOptions,
+): Promise<{ arrangement: Awaited<ReturnType<typeof arrange>>; planner: PlannerOptions }> {
+  const { threads = "auto", weights, build = "auto", sessions = 32 } = options;
+  if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 0 && threads <= MAX_THREADS)) {
+    throw new RwkvError("input", `threads must be "auto" or an integer from 0 to ${MAX_THREADS}, not ${threads}.`);
+  }
+  if (weights !== undefined && !TARGET_TYPES.includes(weights)) {
+    throw new RwkvError("input", `weights must be one of ${TARGET_TYPES.join(", ")}, not ${weights}.`);
+  }
+  if (!["auto", "plain", "relaxed"].includes(build)) {
+    throw new RwkvError("input", `build must be "auto", "plain" or "relaxed", not ${build}.`);
+  }
+  if (!(Number.isInteger(sessions) && sessions >= 1 && sessions <= 65536)) {
+    throw new RwkvError("input", `sessions must be an integer from 1 to 65536, not ${sessions}.`);
+  }
+  const arrangement = await arrange(platform, threads, build);
+  const generations = Math.min(GENERATIONS, sessions);
+  return { arrangement, planner: { rows: ROWS, ranks: arrangement.threads, sessions, generations } };
+}

@@ -1,0 +1,98 @@
+/** `rwkv convert` and `rwkv quantize`: write a model anew, in another container, in another type, or both. */
+
+import { readFile, stat } from "node:fs/promises";
+import type { CommandDef } from "citty";
+import type { Container, ConvertType } from "../index.ts";
+import { type Arguments, UsageError } from "./arguments.ts";
+import { interruption } from "./interrupt.ts";
+import { replaceFile, targetOf } from "./output.ts";
+import { reasonOf } from "./system.ts";
+import { Progress } from "./terminal.ts";
+
+const TYPES = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] satisfies ConvertType[];
+/** Words that stand for a vocabulary; anything else is a file. */
+const VOCABULARIES = ["world", "bytes", "none"];
+/** Far more than vocabularies take. */
+const VOCABULARY_BYTES = 32 << 20;
+
+const input = {
+  type: "positional",
+  description: "A model: a file, a folder, an address, or hf:owner/repo/file",
+} as const;
+const output = {
+  type: "positional",
+  description: "The file to write, .gguf or .safetensors; one that exists is replaced when the new one is complete",
+} as const;
+const vocab = {
+  type: "string",
+  valueHint: "file",
+  description: `The vocabulary to put into GGUF: a file, or one of ${VOCABULARIES.join(", ")} (default: as when it is loaded)`,
+} as const;
+
+export const convertCommand: CommandDef = {
+  meta: { name: "convert", description: "Write a model in another container, or in another type" },
+  args: {
+    input,
+    output,
+    type: {
+      type: "string",
+      valueHint: "type",
+      description: `What its large matrices become: ${TYPES.join(", ")} (default: as they are)`,
+    },
+    vocab,
+  },
+  run: ({ args }) => convertFile("convert", args as Arguments),
+};
+
+export const quantizeCommand: CommandDef = {
+  meta: { name: "quantize", description: "Write a model with its large matrices in another type" },
+  args: { input, output, type: { type: "positional", description: `One of ${TYPES.join(", ")}` }, vocab },
+  run: ({ args }) => convertFile("quantize", args as Arguments),
+};
+
+async function convertFile(command: string, args: Arguments): Promise<void> {
+  const [from, to] = [args.input!, args.output!];
+  const type = TYPES.find((one) => one === args.type);
+  if (args.type !== undefined && !type) {
+    const what = command === "quantize" ? "<TYPE>" : "--type";
+    throw new UsageError(`${what} must be one of ${TYPES.join(", ")}, not "${args.type}"`, command);
+  }
+  const container = containerOf(to, command);
+  const vocabulary = args.vocab === undefined ? undefined : await vocabularyOf(args.vocab);
+  const signal = interruption();
+  const { convert, inspect } = await import("../index.ts");
+  const replaced = await stat(to).catch(() => undefined);
+  // A model may lie in several files, of which none must be lost to the output.
+  const inputs = replaced ? [from, ...(await inspect(from, { signal })).files.map(({ name }) => name)] : [];
+  const target = await targetOf(inputs, to);
+  const progress = new Progress(command === "quantize" ? "Quantising" : "Converting");
+  const options = { container, type, vocabulary, onProgress: progress.update, signal };
+  try {
+    await replaceFile(target, (write) => convert(from, { write }, options));
+  } finally {
+    progress.end();
+  }
+}
+
+function containerOf(file: string, command: string): Container {
+  if (/\.gguf$/i.test(file)) return "gguf";
+  if (/\.(safetensors|st)$/i.test(file)) return "safetensors";
+  throw new UsageError(
+    `<OUTPUT> must end in .gguf or .safetensors, which says what is written, not "${file}"`,
+    command,
+  );
+}
+
+async function vocabularyOf(value: string): Promise<string | Uint8Array> {
+  if (VOCABULARIES.includes(value)) return value;
+  try {
+    const file = await stat(value);
+    if (file.isDirectory()) throw new Error("it is a folder");
+    if (file.size > VOCABULARY_BYTES) throw new Error("it is too large for one");
+    return await readFile(value);
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    const reason = isMissing ? "there is no such file" : reasonOf(error);
+    throw new Error(`the vocabulary ${value} cannot be read: ${reason}`, { cause: error });
+  }
+}

@@ -1,0 +1,117 @@
+/** `rwkv inspect`: says what a weights file holds, and what running it would take. */
+
+import type { CommandDef } from "citty";
+import type { InspectOptions, ModelReport, TensorReport } from "../index.ts";
+import { type Arguments, numberOf, type Switches } from "./arguments.ts";
+import { interruption } from "./interrupt.ts";
+import { THREADS } from "./run.ts";
+import { printable, write } from "./terminal.ts";
+
+export const inspectCommand: CommandDef = {
+  meta: { name: "inspect", description: "Say what a model's file holds and what running it takes" },
+  args: {
+    model: { type: "positional", description: "A model: a file, a folder, an address, or hf:owner/repo/file" },
+    tensors: { type: "boolean", description: "List the tensors too" },
+    json: { type: "boolean", description: "Write JSON" },
+    threads: {
+      type: "string",
+      valueHint: "n",
+      default: "auto",
+      description: "How many threads would compute, for the memory it takes: auto, or an integer from 0 to 64",
+    },
+    weights: {
+      type: "string",
+      valueHint: "type",
+      description: "What the large matrices would be converted to, likewise",
+    },
+  },
+  run: ({ args }) => inspectFile(args as Arguments & Switches),
+};
+
+async function inspectFile(args: Arguments & Switches): Promise<void> {
+  const threads = args.threads === "auto" ? "auto" : numberOf("inspect", "threads", args.threads!, THREADS);
+  const weights = args.weights as InspectOptions["weights"];
+  const signal = interruption();
+  const { inspect } = await import("../index.ts");
+  const { tensors, ...report } = await inspect(args.model!, { threads, weights, signal });
+  const text = args.json
+    ? JSON.stringify(args.tensors ? { ...report, tensors } : report, null, 2)
+    : [...linesOf(report), ...(args.tensors ? ["", ...table(tensors)] : [])].join("\n");
+  // A file's names must not steer a terminal; a program that reads JSON wants them as they are.
+  await write(process.stdout, `${args.json && !process.stdout.isTTY ? text : printable(text)}\n`);
+}
+
+const CONTAINERS = { gguf: "GGUF", safetensors: "safetensors", pth: "PyTorch (.pth)", ggmf: "rwkv.cpp (ggmf)" };
+
+/** Most names of tensors that mean nothing here, and most files, that are worth listing. */
+const LISTED = 8;
+
+function linesOf(report: Omit<ModelReport, "tensors">): string[] {
+  const { files, types, memory, vocabulary, facts, unknownTensors, heads, headSize } = report;
+  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  const inHeads = heads > 0 ? ` (${heads} heads of ${headSize})` : "";
+  const lines: [label: string, text: string][] = [
+    ["model", `${report.name}: RWKV-${report.version}, ${count(report.parameters)} parameters`],
+    ["sizes", `${report.layers} layers, width ${report.width}${inHeads}, FFN ${report.ffn}, ${report.vocab} tokens`],
+    ["container", `${CONTAINERS[report.container]}, ${bytesText(total)}`],
+    ["files", listed(files.map(({ name, bytes }) => `${name} (${bytesText(bytes)})`))],
+    ...Object.entries(types).map(([type, { tensors, numbers, bytes }]): [string, string] => [
+      type,
+      `${plural(tensors, "tensor")}, ${count(numbers)} numbers, ${bytesText(bytes)}`,
+    ]),
+    [
+      "memory",
+      `${bytesText(memory.bytes)} with ${plural(memory.threads, "thread")}, of which the weights take ${bytesText(memory.weights)}${memory.fits ? "" : "; that is more than WebAssembly can address: choose smaller --weights"}`,
+    ],
+    ["state", `${bytesText(report.stateBytes)} for each session`],
+    ["vocabulary", vocabulary.note],
+    [
+      "facts",
+      Object.entries(facts)
+        .map(([key, value]) => `${key} ${value}`)
+        .join(", "),
+    ],
+    ["left out", unknownTensors.length > 0 ? `${listed(unknownTensors)}: names that mean nothing here` : ""],
+  ];
+  return lines.filter(([, text]) => text !== "").map(([label, text]) => `${label.padEnd(11)} ${oneLine(text)}`);
+}
+
+/** One line for each tensor, in columns. */
+function table(tensors: readonly TensorReport[]): string[] {
+  const rows = tensors.map(({ name, fileName, type, shape, transposed, form, bytes }) => [
+    name,
+    type,
+    shape.join(" x ") + (transposed ? " (turned)" : ""),
+    bytesText(bytes),
+    [form ? `holds ${form}` : "", fileName === name ? "" : `in the file: ${fileName}`].filter(Boolean).join(", "),
+  ]);
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) =>
+    oneLine(
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    ),
+  );
+}
+
+const oneLine = (text: string): string => text.replace(/[\t\n]/g, " ");
+const plural = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
+
+function listed(names: readonly string[]): string {
+  const more = names.length - LISTED;
+  return names.slice(0, LISTED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
+function count(n: number): string {
+  if (n < 1e4) return String(n);
+  const [unit, name] = n < 1e6 ? [1e3, "thousand"] : n < 1e9 ? [1e6, "million"] : [1e9, "billion"];
+  return `${(n / unit).toFixed(1)} ${name}`;
+}
+
+function bytesText(n: number): string {
+  if (n < 1024) return `${n} bytes`;
+  const [unit, name] = n < 1 << 20 ? [1 << 10, "KiB"] : n < 1 << 30 ? [1 << 20, "MiB"] : [1 << 30, "GiB"];
+  return `${(n / unit).toFixed(1)} ${name}`;
+}
