@@ -8,6 +8,7 @@ import { Planner, type WeightType } from "../../src/engine/planner.ts";
 import type { Platform, WorkerHandle } from "../../src/engine/platform.ts";
 import { type Config, configOf } from "../../src/model/config.ts";
 import { loadTensors } from "../../src/model/load.ts";
+import { applyLora } from "../../src/model/lora.ts";
 import { planOf } from "../../src/model/plan.ts";
 import { Tensors } from "../../src/model/tensors.ts";
 import type { TensorFile } from "../../src/types.ts";
@@ -19,6 +20,7 @@ export interface Options {
   weights?: WeightType;
   /** Most tokens in one step. */
   rows?: number;
+  lora?: TensorFile;
 }
 
 export interface Run {
@@ -53,12 +55,13 @@ const platform: Platform = {
 
 /** Loads a model, feeds it the tokens, closes it. */
 export async function run(file: TensorFile, tokens: readonly number[], options: Options = {}): Promise<Run> {
-  const { threads = 0, build = "plain", weights, rows = 64 } = options;
+  const { threads = 0, build = "plain", weights, rows = 64, lora } = options;
   const arrangement = await arrange(platform, threads, build);
   const workers = Array.from({ length: threads }, () => platform.spawn!());
   const config = configOf(file);
   const planner = new Planner({ rows, ranks: arrangement.threads, sessions: 1, generations: 1 });
-  const spec = planOf(config, new Tensors(file, planner, weights), planner);
+  const tuned = lora && applyLora(file, lora, {}, config.rescaleEvery);
+  const spec = planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
   const module = await platform.kernels(arrangement.build);
   const engine = await EngineHost.start(platform, arrangement, workers, module, spec);
   try {

@@ -119,7 +119,13 @@ export class SlowRwkv7 {
   readonly #width: number;
   readonly #size: number;
 
-  constructor(tensors: ReadonlyMap<string, Tensor>, arithmetic: Arithmetic, headSize = 64) {
+  /** `initial`: S of each layer, if a session does not start from zeros. */
+  constructor(
+    tensors: ReadonlyMap<string, Tensor>,
+    arithmetic: Arithmetic,
+    headSize = 64,
+    initial: readonly Float32Array[] = [],
+  ) {
     this.#a = arithmetic;
     this.#tensors = tensors;
     this.#width = this.#tensor("emb.weight").columns;
@@ -128,6 +134,9 @@ export class SlowRwkv7 {
     this.#layers = [];
     while (tensors.has(`blocks.${this.#layers.length}.ln1.weight`))
       this.#layers.push({ shift: vector(), ffnShift: vector(), S: arithmetic.vector(this.#width * headSize) });
+    initial.forEach((S, i) => {
+      this.#layers[i].S.set(S);
+    });
   }
 
   /** Takes in a token; answers the logits. */
