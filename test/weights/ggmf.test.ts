@@ -4,48 +4,12 @@ import type { Form, TensorInfo } from "../../src/types.ts";
 import { DTYPES } from "../../src/weights/dtype.ts";
 import { openWeights } from "../../src/weights/open.ts";
 import { refused } from "../refused.ts";
+import { rwkvCpp } from "./dialects.ts";
 import { numbers, official, officialTensors, read, sameTensors, source, turned, VERSIONS } from "./numbers.ts";
 import { counted } from "./support.ts";
 import { type Entry, f32Bytes, ggmf } from "./writers.ts";
 
 const open = (bytes: Uint8Array) => openWeights(source("some.bin", bytes));
-
-/** A checkpoint as rwkv.cpp's converter writes it (python/convert_pytorch_to_ggml.py of github.com/RWKV/rwkv.cpp). */
-async function converted(version: string): Promise<Entry[]> {
-  const all: Entry[] = [];
-  const shifts: Record<string, Float32Array> = {};
-  for (const { name, shape, values } of await officialTensors(version)) {
-    const part = name.slice(name.lastIndexOf(".") + 1);
-    const joinedName = name.replace(/x_[rwkvag]$/, "x_rwkvag");
-    const add = (sizes: number[], data: ArrayLike<number>) =>
-      all.push({ name, shape: sizes, type: 0, data: f32Bytes(data) });
-    if (/\.att\.x_[rwkvag]$/.test(name)) {
-      const together = shifts[joinedName] ?? new Float32Array(6 * 128);
-      if (!shifts[joinedName])
-        all.push({ name: joinedName, shape: [6, 1, 128], type: 0, data: new Uint8Array(together.buffer) });
-      shifts[joinedName] = together;
-      together.set(values, 128 * "rwkvag".indexOf(part[2]));
-    } else if (/^(time_maa_w[12]|time_decay_w[12]|[wavg][12])$/.test(part)) {
-      const sizes = [...shape.slice(0, -2), shape.at(-1)!, shape.at(-2)!];
-      add(sizes, turned(values, sizes));
-    } else if (part === "time_decay") {
-      if (version === "4")
-        add(
-          shape,
-          values.map((w) => -Math.exp(w)),
-        );
-      else if (version === "6") add([2, 64, 1], values);
-      else
-        add(
-          version === "5.2" ? [2, 64, 1] : version === "5.1" ? [2, 1] : [2, 1, 1],
-          values.map((w) => Math.exp(-Math.exp(w))),
-        );
-    } else if (part === "time_first" && version !== "4") add([2, 1, 1], values.map(Math.exp));
-    else if (part === "time_faaaa") add([2, 64, 1], values);
-    else add(version === "7" && shape.length === 1 && /\d$|k_/.test(part) ? [1, 1, 128] : shape, values);
-  }
-  return all;
-}
 
 const APPLIED: Record<Form, (x: number) => number> = {
   "exp(x)": Math.exp,
@@ -55,7 +19,7 @@ const APPLIED: Record<Form, (x: number) => number> = {
 
 for (const version of VERSIONS)
   test(`version ${version}: official names, shapes and numbers, but for what the converter applied`, async () => {
-    const file = await open(ggmf(await converted(version)));
+    const file = await open(ggmf(await rwkvCpp(version)));
     assert.is(file.container, "ggmf");
     assert.equal(file.unknown, []);
     const formed = [...file.tensors.values()].filter((tensor) => tensor.form);
@@ -118,7 +82,7 @@ const tensorsOf = (version: string) => {
 
 test("shapes of decay and bonus, which say how many heads there are", async () => {
   const shape = async (version: string, name: string) =>
-    (await open(ggmf(await converted(version)))).tensors.get(`blocks.1.att.${name}`)?.shape;
+    (await open(ggmf(await rwkvCpp(version)))).tensors.get(`blocks.1.att.${name}`)?.shape;
   assert.equal(await shape("4", "time_decay"), [128]);
   assert.equal(await shape("5.0", "time_decay"), [2]);
   assert.equal(await shape("5.1", "time_decay"), [2]);

@@ -2,20 +2,14 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { openWeights } from "../../src/weights/open.ts";
 import { refused } from "../refused.ts";
-import { type Official, officialTensors, sameTensors, source, turned, VERSIONS } from "./numbers.ts";
+import { entries, entry, fla, transformersName } from "./dialects.ts";
+import { officialTensors, sameTensors, source, VERSIONS } from "./numbers.ts";
 import { counted, fixture, joined, u64 } from "./support.ts";
-import { type Entry, f32Bytes, safetensors, safetensorsOf } from "./writers.ts";
+import { type Entry, safetensors, safetensorsOf } from "./writers.ts";
 
 const open = (bytes: Uint8Array, beside?: Record<string, Uint8Array>) =>
   openWeights(source("some.safetensors", bytes, beside));
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
-const entry = (name: string, shape: number[], values: ArrayLike<number>): Entry => ({
-  name,
-  shape,
-  type: "F32",
-  data: f32Bytes(values),
-});
-const entries = (tensors: Official[]) => tensors.map(({ name, shape, values }) => entry(name, shape, values));
 
 for (const version of VERSIONS)
   test(`version ${version}: official names`, async () => {
@@ -71,20 +65,6 @@ test("F16 and BF16; other types only where nobody wants them", async () => {
     );
 });
 
-/** The names of transformers' RWKV-4 and of the remote-code models after it. */
-function transformersName(name: string): string {
-  if (name.startsWith("head.")) return name;
-  return `rwkv.${name
-    .replace("emb.", "embeddings.")
-    .replace("ln0", "pre_ln")
-    .replace(".att.", ".attention.")
-    .replace(".ffn.", ".feed_forward.")
-    .replace(
-      /time_mix_([kvrg])$/,
-      (_, c: string) => `time_mix_${{ k: "key", v: "value", r: "receptance", g: "gate" }[c]}`,
-    )}`;
-}
-
 for (const version of ["4", "5.2", "6"])
   test(`version ${version}: the names of models made for transformers`, async () => {
     const tensors = (await officialTensors(version)).map((tensor) => ({
@@ -97,42 +77,6 @@ for (const version of ["4", "5.2", "6"])
     assert.equal(Object.fromEntries(file.facts), { layer_norm_epsilon: 1e-5, head_size: 64 });
     assert.is(file.tensors.get("emb.weight")?.fileName, "rwkv.embeddings.weight");
   });
-
-/** Version 7 as fla has it: other names, low-rank matrices turned. `joinedShifts`: as early files have them. */
-async function fla(joinedShifts = false): Promise<Entry[]> {
-  const shifts: Record<string, number[]> = {};
-  const all: Entry[] = [];
-  for (const { name, shape, values } of await officialTensors("7")) {
-    const called = name
-      .replace(/^emb\./, "model.embeddings.")
-      .replace(/^ln_out\./, "model.norm.")
-      .replace(/^head\./, "lm_head.")
-      .replace(/^blocks\./, "model.layers.")
-      .replace(".ln0.", ".pre_norm.")
-      .replace(".ln1.", ".attn_norm.")
-      .replace(".ln2.", ".ffn_norm.")
-      .replace(".att.ln_x.", ".attn.g_norm.")
-      .replace(/\.att\.([wavg])0$/, ".attn.$1_lora.lora.2.bias")
-      .replace(/\.att\.([wavg])1$/, ".attn.$1_lora.lora.0.weight")
-      .replace(/\.att\.([wavg])2$/, ".attn.$1_lora.lora.2.weight")
-      .replace(".att.receptance.", ".attn.r_proj.")
-      .replace(".att.key.", ".attn.k_proj.")
-      .replace(".att.value.", ".attn.v_proj.")
-      .replace(".att.output.", ".attn.o_proj.")
-      .replace(".att.", ".attn.");
-    const shift = /^(.*\.attn\.x_)[rwkvag]$/.exec(called);
-    if (joinedShifts && shift) {
-      const list = shifts[`${shift[1]}x`] ?? [];
-      shifts[`${shift[1]}x`] = list;
-      list.splice("rwkvag".indexOf(called.at(-1)!) * 128, 0, ...values);
-    } else if (called.includes("_lora") && shape.length === 2) {
-      all.push(entry(called, shape.toReversed(), turned(values, shape.toReversed())));
-    } else {
-      all.push(entry(called, shape, values));
-    }
-  }
-  return [...all, ...Object.entries(shifts).map(([name, values]) => entry(name, [6, 128], values))];
-}
 
 const CONFIG = { "config.json": json({ model_type: "rwkv7", head_dim: 64, norm_eps: 1e-5 }) };
 
