@@ -13,6 +13,11 @@ const PROMPT_BYTES = 16 << 20;
 type WeightType = NonNullable<LoadOptions["weights"]>;
 const SHIPPED = "stories-7m.q8_0.gguf";
 const TYPES = ["f32", "f16", "bf16", "q8_0"] satisfies WeightType[];
+/** Numbers of a LoRA, by the option that gives them. */
+export const LORA: Readonly<Record<"lora-alpha" | "lora-strength", Range>> = {
+  "lora-alpha": { low: 0, above: true, high: 1e6 },
+  "lora-strength": { low: -100, high: 100 },
+};
 export const THREADS: Range = { low: 0, high: 64, integer: true };
 
 interface Setting extends Range {
@@ -104,6 +109,26 @@ export const runCommand: CommandDef = {
       valueHint: "type",
       description: `Convert the large matrices while loading: ${TYPES.join(", ")}`,
     },
+    lora: {
+      type: "string",
+      valueHint: "file",
+      description: "Merge this LoRA into the model: .pth or safetensors, as RWKV-PEFT writes them",
+    },
+    "lora-alpha": {
+      type: "string",
+      valueHint: "n",
+      description: `The alpha it was trained with: ${rangeText(LORA["lora-alpha"])} (default: its rank)`,
+    },
+    "lora-strength": {
+      type: "string",
+      valueHint: "n",
+      description: `How much of it counts: ${rangeText(LORA["lora-strength"])} (default: 1)`,
+    },
+    state: {
+      type: "string",
+      valueHint: "file",
+      description: "Start from this tuned state: .pth or safetensors of time_state",
+    },
   },
   run: ({ args }) => run(args as Arguments),
 };
@@ -112,25 +137,33 @@ async function run(args: Arguments): Promise<void> {
   const options = generateOptions(args);
   const threads = threadsOf(args.threads!);
   const weights = weightsOf(args.weights);
+  const lora = loraOf(args);
   const signal = interruption();
   const [{ load }, prompt] = await Promise.all([import("../index.ts"), promptOf(args.prompt, signal)]);
 
   const progress = new Progress("Loading");
   const where = args.model ?? new URL(`../weights/${SHIPPED}`, import.meta.url);
-  const loading = load(where, { threads, weights, sessions: 1, signal, onProgress: progress.update });
+  const loading = load(where, { threads, weights, lora, sessions: 1, signal, onProgress: progress.update });
   const model = await loading.finally(() => progress.end());
   try {
-    await tell(model, prompt, options, signal);
+    const state = args.state === undefined ? undefined : await model.initialState(args.state, { signal });
+    await tell(model, state, prompt, options, signal);
   } finally {
     await model.close();
   }
 }
 
-/** Writes the prompt and what follows it to stdout, then to stderr what it took. */
-async function tell(model: Model, prompt: string, options: GenerateOptions, signal: AbortSignal): Promise<void> {
+/** Writes the prompt and what follows it to stdout, then to stderr what it took. `state`: where to start from. */
+async function tell(
+  model: Model,
+  state: Uint8Array | undefined,
+  prompt: string,
+  options: GenerateOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const { stdout, stderr } = process;
   const shown = stdout.isTTY ? printable : (text: string) => text;
-  const session = model.session();
+  const session = model.session(state);
   await session.feed(prompt, { signal });
   const started = performance.now();
   let tokens = 0;
@@ -168,6 +201,15 @@ function seedOf(text: string | undefined): bigint {
   if (text === undefined) return crypto.getRandomValues(new BigUint64Array(1))[0]! >> 11n;
   if (/^\d{1,20}$/.test(text) && BigInt(text) < 1n << 64n) return BigInt(text);
   throw new UsageError(`--seed must be an integer from 0 to 2^64 - 1, not "${text}"`, "run");
+}
+
+function loraOf(args: Arguments): LoadOptions["lora"] {
+  const [alpha, strength] = (["lora-alpha", "lora-strength"] as const).map((option) => {
+    const text = args[option];
+    if (text !== undefined && args.lora === undefined) throw new UsageError(`--${option} needs --lora`, "run");
+    return text === undefined ? undefined : numberOf("run", option, text, LORA[option]);
+  });
+  return args.lora === undefined ? undefined : { source: args.lora, alpha, strength };
 }
 
 function threadsOf(text: string): number | "auto" {
