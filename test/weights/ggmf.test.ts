@@ -7,7 +7,7 @@ import { refused } from "../refused.ts";
 import { rwkvCpp } from "./dialects.ts";
 import { numbers, official, officialTensors, read, sameTensors, source, turned, VERSIONS } from "./numbers.ts";
 import { counted } from "./support.ts";
-import { type Entry, f32Bytes, ggmf } from "./writers.ts";
+import { type Entry, ggmf } from "./writers.ts";
 
 const open = (bytes: Uint8Array) => openWeights(source("some.bin", bytes));
 
