@@ -105,7 +105,7 @@ function metadataOf(file: TensorFile, config: Config, fileType: number | undefin
   const kept = source && [...source].filter(([key]) => !key.startsWith("split."));
   return new Map<string, GgufValue>([
     ["general.architecture", { type: "string", value: architecture }],
-    ...(kept ?? named(file)),
+    ...(kept ?? named(file, architecture)),
     ...sizes(file, config, architecture),
     ["general.quantization_version", { type: "u32", value: QUANTIZATION_VERSION }],
     ...(fileType === undefined ? [] : [["general.file_type", { type: "u32", value: fileType }] as const]),
@@ -124,12 +124,13 @@ export function putVocabulary(metadata: Metadata, config: Config, vocabulary: Vo
   for (const [key, value] of entries) metadata.set(key, value);
 }
 
-/** What files are known by that have no metadata: the name they have. */
-function named(file: TensorFile): Metadata {
-  const name = fileNameOf(file).replace(/(-\d{5}-of-\d{5})?(\.[a-z]+)?(\.index)?\.\w+$/, "");
+/** What is said of files that say nothing of themselves: the name they have. */
+function named(file: TensorFile, architecture: string): Metadata {
+  const name = fileNameOf(file).replace(/(-\d{5}-of-\d{5}|\.safetensors\.index)?\.\w+$/, "");
   return new Map([
     ["general.type", { type: "string", value: "model" }],
     ["general.name", { type: "string", value: name }],
+    [`${architecture}.context_length`, { type: "u32", value: CONTEXT_LENGTH }],
   ]);
 }
 
@@ -151,7 +152,6 @@ function sizes(file: TensorFile, config: Config, architecture: string): Metadata
           "attention.gate_lora_rank": rank("g1"),
         };
   const entries = Object.entries({
-    context_length: CONTEXT_LENGTH,
     embedding_length: width,
     block_count: layers,
     feed_forward_length: ffn,

@@ -28,7 +28,7 @@ export function toOfficial(
   if (Math.abs(config.normEps - EPSILON) > 1e-9)
     throw new RwkvError(
       "unsupported",
-      `${file.name} cannot become safetensors with official names: its layer norms have an epsilon of ${config.normEps}, and such files mean ${EPSILON}`,
+      `${file.name} cannot become safetensors with official names: its layer norms have an epsilon of ${Number(config.normEps.toPrecision(6))}, and such files mean ${EPSILON}`,
     );
   return [...file.tensors.values()]
     .filter(({ name }) => used.has(name))
