@@ -1,8 +1,11 @@
+import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bytesSource } from "../../src/bytes/source.ts";
+import { vocabularyFromGguf, vocabularyToGguf } from "../../src/weights/gguf-vocabulary.ts";
 import { openWeights } from "../../src/weights/open.ts";
 import { refused } from "../refused.ts";
+import { runs } from "../runs.ts";
 import { gguf, key, tensor } from "./support.ts";
 
 const [NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6];
@@ -80,6 +83,53 @@ test("another kind of tokenizer is no vocabulary of this kind", async () => {
   );
   assert.is(file.vocabulary, undefined);
   assert.is(file.facts.get("tokenizer"), "gpt2");
+});
+
+/** A vocabulary's metadata, written and read. */
+function thereAndBack(list: Uint8Array[], special: { bos?: number; eos: number[] }) {
+  const metadata = vocabularyToGguf({ tokens: list, ...special });
+  return { metadata, back: vocabularyFromGguf("some.gguf", metadata)! };
+}
+
+test("tokens are written as Python prints bytes", () => {
+  const texts = ["it's", 'say "x"', `'"`, "\\n", "\t\r\n", "\x00\x1f ~\x7f", "é"];
+  const { metadata } = thereAndBack([new Uint8Array(0), ...texts.map((t) => new TextEncoder().encode(t))], { eos: [] });
+  assert.equal(metadata.get("tokenizer.ggml.tokens")?.value, [
+    "<s>",
+    "it's",
+    'say "x"',
+    `\\'"`,
+    "\\\\n",
+    "\\t\\r\\n",
+    "\\x00\\x1f ~\\x7f",
+    "\\xc3\\xa9",
+  ]);
+});
+
+test("what is written is read back: any tokens, with and without text", () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 12 }), { minLength: 1 }), fc.boolean(), (list, hasEnd) => {
+      const special = hasEnd ? { bos: 0, eos: [0] } : { eos: [] };
+      const { back } = thereAndBack(list, special);
+      assert.equal(bytes(back.tokens), bytes(list));
+      // A first token without text ends a text also where nothing says so.
+      if (hasEnd || list[0]!.length > 0) assert.equal({ bos: back.bos, eos: back.eos }, { bos: undefined, ...special });
+    }),
+    { numRuns: runs(200) },
+  );
+});
+
+test("World's end of turn and chat format, and only World's", () => {
+  const list = Array.from({ length: 300 }, (_, i) =>
+    new TextEncoder().encode(i === 261 ? "\n\n" : i === 0 ? "" : `t${i}`),
+  );
+  const { metadata } = thereAndBack(list, { bos: 0, eos: [0] });
+  assert.equal(metadata.get("tokenizer.ggml.eot_token_id"), { type: "u32", value: 261 });
+  assert.equal(metadata.get("tokenizer.chat_template"), { type: "string", value: "rwkv-world" });
+  list[261] = new TextEncoder().encode("\n");
+  const other = thereAndBack(list, { bos: 0, eos: [0] }).metadata;
+  assert.not(other.has("tokenizer.ggml.eot_token_id"));
+  assert.not(other.has("tokenizer.chat_template"));
 });
 
 test.run();

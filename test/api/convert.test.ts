@@ -1,0 +1,93 @@
+// `convert` as a user calls it: from bytes and paths, with the vocabulary that belongs there.
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type ConvertOptions, convert, inspect, load } from "rwkv-wasm";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { entries } from "../weights/dialects.ts";
+import { officialTensors } from "../weights/numbers.ts";
+import { fixture } from "../weights/support.ts";
+import { safetensors } from "../weights/writers.ts";
+
+const folder = "build/convert/api";
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+
+async function converted(from: string | Uint8Array, options?: ConvertOptions): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  const source = typeof from === "string" ? from : new Uint8Array(from);
+  await convert(source, { write: async (bytes) => void parts.push(bytes.slice()) }, options);
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+const failure = async (promise: Promise<unknown>) => {
+  const error = (await promise.catch((reason) => reason)) as { code: string; message: string } | undefined;
+  return `${error?.code}: ${error?.message}`;
+};
+
+const PTH = "test/fixtures/v7.bf16.pth";
+
+test("the shipped model through safetensors and back: the same text", async () => {
+  const original = new Uint8Array(readFileSync("weights/stories-7m.q8_0.gguf"));
+  writeFileSync(`${folder}/model.safetensors`, await converted(original, { container: "safetensors" }));
+  const vocabulary = readFileSync("test/fixtures/stories-7m.vocab.txt", "utf8");
+  const back = await converted(`${folder}/model.safetensors`, { type: "q8_0", vocabulary });
+  const text = async (bytes: Uint8Array<ArrayBuffer>) => {
+    const model = await load(bytes, { threads: 0 });
+    try {
+      let text = "";
+      for await (const part of model.generate("One day", { maxTokens: 12, temperature: 0 })) text += part.text;
+      return text;
+    } finally {
+      await model.close();
+    }
+  };
+  const expected = await text(original);
+  assert.ok(expected.length > 20);
+  assert.is(await text(back), expected);
+});
+
+test("the vocabulary: by the number of tokens, beside the file, as given, none", async () => {
+  const { vocabulary: bytes } = await inspect(await converted(PTH));
+  assert.equal(bytes, { kind: "world", note: "World, from the weights file" });
+  const vocabulary = Array.from({ length: 200 }, (_, i) => `${i + 1} 't${i}' ${`t${i}`.length}`).join("\n");
+  copyFileSync(PTH, `${folder}/beside.pth`);
+  writeFileSync(`${folder}/beside.vocab.txt`, vocabulary);
+  const beside = await converted(`${folder}/beside.pth`);
+  assert.equal(beside, await converted(`${folder}/beside.pth`, { vocabulary }));
+  const model = await load(beside, { threads: 0 });
+  assert.equal([...model.tokenizer.encode("t7t19")], [8, 20]);
+  await model.close();
+  const none = await inspect(await converted(PTH, { vocabulary: "none" }));
+  assert.is(none.facts.tokenizer, "no_vocab");
+});
+
+test("without a vocabulary that can be used it says so", async () => {
+  const dull = safetensors(
+    entries(
+      (await officialTensors("7")).map((tensor) =>
+        /^(emb|head)/.test(tensor.name)
+          ? { ...tensor, shape: [130, 128], values: tensor.values.slice(0, 130 * 128) }
+          : tensor,
+      ),
+    ),
+  );
+  assert.match(
+    await failure(converted(dull)),
+    /^input: .* has no vocabulary to put into GGUF: .*130 tokens.*"none" leaves it out/,
+  );
+  await converted(dull, { container: "safetensors" });
+  assert.is((await inspect(await converted(dull, { vocabulary: "none" }))).vocab, 130);
+});
+
+test("options out of range", async () => {
+  const options = (value: unknown) => converted(PTH, value as ConvertOptions);
+  assert.match(
+    await failure(options({ container: "zip" })),
+    /^input: container must be one of gguf, safetensors, not zip/,
+  );
+  assert.match(await failure(options({ type: "q2_k" })), /^input: type must be one of f32, .*, not q2_k/);
+  assert.match(await failure(converted("none.gguf")), /^input: none\.gguf cannot be opened/);
+  assert.match(await failure(converted(fixture("quants.gguf"))), /^unsupported: /);
+});
+
+test.run();
