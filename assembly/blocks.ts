@@ -6,33 +6,55 @@
 //   f32         K x 32 f32: for every input the 32 rows' weights
 //   f16, bf16   K x 32 u16: the same
 //   codes       4 groups of 8 rows; a group is ceil(K / 32) tiles, a tile 8 rows x 32 inputs: a header of f32, each number for
-//               rows 0..7, then 8 steps of 32 bytes: rows 0..7 x 4 inputs, as signed codes. The header is
-//                 symmetric  32 bytes: scales. What q4_0, q5_0, q8_0, iq4_nl, iq4_xs come to
-//                 minimum    64 bytes: scales, minimums. q4_1, q5_1, q4_k, q5_k
-//                 halves    128 bytes: scales, minimums of inputs 0..15, then those of inputs 16..31. q2_k, q3_k, q6_k
+//               rows 0..7, then the codes. The header is
+//                 symmetric  32 bytes: scales
+//                 minimum    64 bytes: scales, minimums
+//                 halves    128 bytes: scales, minimums of inputs 0..15, then those of inputs 16..31
+//               Codes are stored in one of two ways:
+//                 bytes    8 steps of 32 bytes: rows 0..7 x 4 inputs
+//                 nibbles  4 steps of 32 bytes: rows 0..7 x 4 inputs in the low halves, x the 4 inputs 16 further in the high halves
 //
-// Quantised activations, n tokens: block after block of 32 inputs, in a block token after token, 80 bytes each:
-//   32 codes of 16 bits (-127..127), the f32 scale, and as f32 the sums of the first 16 codes, the last 16, and all.
-//   The codes are nearest-even(x / scale), scale = max|x| / 127.
+// Quantised activations, n tokens: block after block of 32 inputs, in a block token after token, 128 bytes each, two cache lines
+// of which a kernel reads the one it likes and the scale:
+//   32 codes of 8 bits; the f32 scale; as i32 the sums of the first 16 codes, the last 16, and all; 16 bytes unused;
+//   the 32 codes once more, in 16 bits
+//   The codes (-127..127) are nearest-even(x / scale), scale = max|x| / 127.
 
 import { BLOCK, PIECE, Q8_BLOCK } from "./ops";
 
-/** In an activation block: the scale, the sums of its halves, the sum of all. */
-export const Q8_SCALE: usize = 64;
-export const Q8_SUMS: usize = 68;
-export const Q8_SUM: usize = 76;
+/** In an activation block: the scale, the sums of its halves, the sum of all, the codes in 16 bits. */
+export const Q8_SCALE: usize = 32;
+export const Q8_SUMS: usize = 36;
+export const Q8_SUM: usize = 44;
+export const Q8_WIDE: usize = 64;
 
-/** Bytes of a tile's header and of a tile, by its kind: u8 symmetric, u16 minimum, u32 halves. */
+// The kinds of tiles, as types, so that each gets machine code of its own.
+export type Symmetric = u8;
+export type Minimum = u16;
+export type Halves = u32;
+// The ways to store codes.
+export type Bytes = i8;
+export type Nibbles = i16;
+
+/** Bytes of a tile's header. */
 // @ts-ignore: decorator
 @inline
 export function tile_header<K>(): usize {
   return sizeof<K>() * 32;
 }
 
+/** Bytes of a tile of kind K with codes C. */
 // @ts-ignore: decorator
 @inline
-export function tile_bytes<K>(): usize {
-  return tile_header<K>() + 256;
+export function tile_bytes<K, C>(): usize {
+  return tile_header<K>() + (sizeof<C>() == sizeof<Bytes>() ? 256 : 128);
+}
+
+/** Scales in a block. */
+// @ts-ignore: decorator
+@inline
+export function parts<K>(): usize {
+  return sizeof<K>() == sizeof<Halves>() ? 2 : 1;
 }
 
 // @ts-ignore: decorator

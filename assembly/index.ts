@@ -15,9 +15,10 @@ export function features(): i32 {
   return (ASC_FEATURE_THREADS ? 1 : 0) | (ASC_FEATURE_RELAXED_SIMD ? 2 : 0);
 }
 
-export { run, lead, follow, poison, matmul } from "./program";
+export { run, lead, follow, poison } from "./program";
+export { matmul, piece_bytes } from "./matmul";
 export { convert, stored_bytes, not_finite } from "./convert";
-export { pack, pack_transposed, piece_bytes } from "./pack";
+export { pack, pack_transposed } from "./pack";
 export { spread } from "./forms";
 export { merge } from "./merge";
 export { sample, argmax, count, random } from "./sample";

@@ -1,80 +1,93 @@
-// out[t][row] = sum over inputs of weights[row][input] * x[t][input], for one piece of 32 rows; weights as 8-bit codes with
-// f32 scales, activations quantised to 8 bits per token and block (quantize.ts). The products under one scale are summed exactly
+// out[t][row] = sum over inputs of weights[row][input] * x[t][input], for one piece of 32 rows; weights as integer codes with f32
+// scales, activations quantised to 8 bits per token and block (quantize.ts). The products under one scale are summed exactly
 // in 32-bit integers; then, one rounding for each operation, blocks ascending, one chain per (row, token):
 //
 //   symmetric   sum = sum + f32(codes . q) * (scale * s)
 //   minimum     sum = sum + (f32(codes . q) * (scale * s) + f32(sum of q) * (minimum * s))
 //   halves      as minimum, but scale and minimum belong to 16 inputs: the first half of a block, then the second
 //
-// s and q are the activations' scale and codes. `blocks.ts` has the tiles.
+// s and q are the activations' scale and codes. `blocks.ts` has the tiles. Codes that are stored without their sign, c + offset,
+// lose the offset in the integers: codes . q = (c + offset) . q - offset * (sum of q).
+//
+// This file has the kernels in 16-bit arithmetic, which every build runs; matmul_codes_q8_narrow.ts has those in 8 bits.
 
-import { block_stride, blocks, Q8_SCALE, Q8_SUM, Q8_SUMS, tile_bytes, tile_header } from "./blocks";
+import {
+  block_stride,
+  blocks,
+  Bytes,
+  Halves,
+  Minimum,
+  Nibbles,
+  parts,
+  Q8_SCALE,
+  Q8_SUM,
+  Q8_SUMS,
+  Q8_WIDE,
+  Symmetric,
+  tile_bytes,
+  tile_header,
+} from "./blocks";
 import { PIECE, Q8_BLOCK } from "./ops";
 
-// The three kinds of tiles, as types, so that each gets code of its own.
-type Symmetric = u8;
-type Minimum = u16;
-type Halves = u32;
-
-/** out: n x 32 f32; weights: one piece; x: quantised activations of n tokens; scratch: 1 kB. */
-export function matmul_q8_0_q8(out: usize, weights: usize, x: usize, inputs: i32, n: i32, scratch: usize): void {
-  matmul<Symmetric>(out, weights, x, inputs, n, scratch);
-}
-export function matmul_q8_1_q8(out: usize, weights: usize, x: usize, inputs: i32, n: i32, scratch: usize): void {
-  matmul<Minimum>(out, weights, x, inputs, n, scratch);
-}
-export function matmul_q8_16_q8(out: usize, weights: usize, x: usize, inputs: i32, n: i32, scratch: usize): void {
-  matmul<Halves>(out, weights, x, inputs, n, scratch);
-}
-
-function matmul<K>(out: usize, weights: usize, x: usize, inputs: i32, n: i32, scratch: usize): void {
+/**
+ * out: n x 32 f32; weights: one piece of tiles of kind K with codes C, stored with `offset`; x: quantised activations of n tokens;
+ * scratch: 1 kB.
+ */
+export function matmul_wide<K, C>(
+  out: usize,
+  weights: usize,
+  x: usize,
+  inputs: i32,
+  n: i32,
+  offset: i32,
+  scratch: usize,
+): void {
   const count = blocks(inputs);
-  const group = <usize>count * tile_bytes<K>();
+  const group = <usize>count * tile_bytes<K, C>();
   if (n <= 2) {
     for (let t = 0; t < n; t++) {
       const to = out + <usize>t * (PIECE * 4);
       const from = x + <usize>t * Q8_BLOCK;
-      for (let g: usize = 0; g < 4; g++) column_8<K>(to + g * 32, weights + g * group, from, block_stride(n), count);
+      for (let g: usize = 0; g < 4; g++) {
+        if (sizeof<C>() == sizeof<Bytes>()) column_8<K>(to + g * 32, weights + g * group, from, block_stride(n), count, offset);
+        else column_8_nibbles<K>(to + g * 32, weights + g * group, from, block_stride(n), count, offset);
+      }
     }
     return;
   }
   memory.fill(out, 0, <usize>n * (PIECE * 4));
-  rows_16<K>(out, weights, weights + group, x, count, n, scratch);
-  rows_16<K>(out + 64, weights + 2 * group, weights + 3 * group, x, count, n, scratch);
+  rows_16<K, C>(out, weights, weights + group, x, count, n, offset, scratch);
+  rows_16<K, C>(out + 64, weights + 2 * group, weights + 3 * group, x, count, n, offset, scratch);
 }
 
-/** sum, brought forward by what one scale (and minimum) of four rows contributes. `w`: where their scales are. */
+/**
+ * sum, brought forward by what one scale (and minimum) of four rows contributes. `w`: where their scales are; `q`: the sum of the
+ * activation codes under that scale.
+ */
 // @ts-ignore: decorator
 @inline
-function add<K>(sum: v128, products: v128, w: usize, s: v128, codes: v128): v128 {
+export function add<K>(sum: v128, products: v128, w: usize, s: v128, q: v128): v128 {
   const part = f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(v128.load(w), s));
   if (sizeof<K>() == sizeof<Symmetric>()) return f32x4.add(sum, part);
-  return f32x4.add(sum, f32x4.add(part, f32x4.mul(codes, f32x4.mul(v128.load(w, 32), s))));
+  return f32x4.add(sum, f32x4.add(part, f32x4.mul(q, f32x4.mul(v128.load(w, 32), s))));
 }
 
 /** The sum of the activation codes under one scale. */
 // @ts-ignore: decorator
 @inline
-function code_sum<K>(x: usize, part: usize): v128 {
-  if (sizeof<K>() == sizeof<Symmetric>()) return f32x4.splat(0);
-  if (sizeof<K>() == sizeof<Minimum>()) return v128.load32_splat(x, Q8_SUM);
-  return v128.load32_splat(x + part * 4, Q8_SUMS);
-}
-
-// @ts-ignore: decorator
-@inline
-function parts<K>(): usize {
-  return sizeof<K>() == sizeof<Halves>() ? 2 : 1;
+export function code_sum<K>(x: usize, part: usize): i32 {
+  if (sizeof<K>() == sizeof<Halves>()) return load<i32>(x + part * 4, Q8_SUMS);
+  return load<i32>(x, Q8_SUM);
 }
 
 /** 8 rows x 1 token. Two rounds per block, so that no engine has to spill. */
-function column_8<K>(out: usize, w: usize, x: usize, stride: usize, count: i32): void {
+function column_8<K>(out: usize, w: usize, x: usize, stride: usize, count: i32, offset: i32): void {
   let low = f32x4.splat(0);
   let high = f32x4.splat(0);
   do {
     const s = v128.load32_splat(x, Q8_SCALE);
     let p = w + tile_header<K>();
-    let q = x;
+    let q = x + Q8_WIDE;
     for (let part: usize = 0; part < parts<K>(); part++) {
       // Even lanes take inputs 0 and 1 of a step, odd lanes inputs 2 and 3; rows 0 1, 2 3, 4 5, 6 7.
       let a = i32x4.splat(0);
@@ -106,13 +119,72 @@ function column_8<K>(out: usize, w: usize, x: usize, stride: usize, count: i32):
         p += 128;
         q += 32;
       } while (q < end);
-      const codes = code_sum<K>(x, part);
-      a = i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7));
-      c = i32x4.add(v128.shuffle<i32>(c, d, 0, 2, 4, 6), v128.shuffle<i32>(c, d, 1, 3, 5, 7));
-      low = add<K>(low, a, w + part * 64, s, codes);
-      high = add<K>(high, c, w + part * 64 + 16, s, codes);
+      const sum = code_sum<K>(x, part);
+      const o = i32x4.splat(offset * sum);
+      a = i32x4.sub(i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7)), o);
+      c = i32x4.sub(i32x4.add(v128.shuffle<i32>(c, d, 0, 2, 4, 6), v128.shuffle<i32>(c, d, 1, 3, 5, 7)), o);
+      const y = f32x4.splat(<f32>sum);
+      low = add<K>(low, a, w + part * 64, s, y);
+      high = add<K>(high, c, w + part * 64 + 16, s, y);
     }
-    w += tile_bytes<K>();
+    w += tile_bytes<K, Bytes>();
+    x += stride;
+  } while (--count);
+  v128.store(out, low);
+  v128.store(out, high, 16);
+}
+
+const FIFTEEN = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15]);
+
+/** A mask of the low halves, read from memory: engines rebuild literal vectors at every use. */
+// @ts-ignore: decorator
+@inline
+export function low_halves(): v128 {
+  return v128.load(FIFTEEN);
+}
+
+/** The same with nibbles: a step of 32 bytes holds 4 inputs and the 4 inputs 16 further. */
+function column_8_nibbles<K>(out: usize, w: usize, x: usize, stride: usize, count: i32, offset: i32): void {
+  const mask = low_halves();
+  let low = f32x4.splat(0);
+  let high = f32x4.splat(0);
+  do {
+    const s = v128.load32_splat(x, Q8_SCALE);
+    let p = w + tile_header<K>();
+    let q = x + Q8_WIDE;
+    let a = i32x4.splat(0);
+    let b = a;
+    let c = a;
+    let d = a;
+    const end = q + 32;
+    do {
+      const u = v128.load64_splat(q);
+      const v = v128.load64_splat(q, 32);
+      let codes = v128.load(p);
+      let near = v128.and(codes, mask);
+      let far = i8x16.shr_u(codes, 4);
+      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(near), u));
+      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(near), u));
+      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(far), v));
+      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(far), v));
+      codes = v128.load(p, 16);
+      near = v128.and(codes, mask);
+      far = i8x16.shr_u(codes, 4);
+      c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(near), u));
+      d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(near), u));
+      c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(far), v));
+      d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(far), v));
+      p += 32;
+      q += 8;
+    } while (q < end);
+    const sum = code_sum<K>(x, 0);
+    const o = i32x4.splat(offset * sum);
+    a = i32x4.sub(i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7)), o);
+    c = i32x4.sub(i32x4.add(v128.shuffle<i32>(c, d, 0, 2, 4, 6), v128.shuffle<i32>(c, d, 1, 3, 5, 7)), o);
+    const y = f32x4.splat(<f32>sum);
+    low = add<K>(low, a, w, s, y);
+    high = add<K>(high, c, w + 16, s, y);
+    w += tile_bytes<K, Nibbles>();
     x += stride;
   } while (--count);
   v128.store(out, low);
@@ -120,28 +192,42 @@ function column_8<K>(out: usize, w: usize, x: usize, stride: usize, count: i32):
 }
 
 /** 16 rows (two groups) x n tokens: each block's codes are widened to 16 bits once, and serve all tokens from the scratch. */
-function rows_16<K>(out: usize, w0: usize, w1: usize, x: usize, count: i32, n: i32, scratch: usize): void {
+function rows_16<K, C>(
+  out: usize,
+  w0: usize,
+  w1: usize,
+  x: usize,
+  count: i32,
+  n: i32,
+  offset: i32,
+  scratch: usize,
+): void {
   do {
-    widen_8(scratch, w0 + tile_header<K>());
-    widen_8(scratch + 32, w1 + tile_header<K>());
+    if (sizeof<C>() == sizeof<Bytes>()) {
+      widen_bytes(scratch, w0 + tile_header<K>());
+      widen_bytes(scratch + 32, w1 + tile_header<K>());
+    } else {
+      widen_nibbles(scratch, w0 + tile_header<K>());
+      widen_nibbles(scratch + 32, w1 + tile_header<K>());
+    }
     let to = out;
     let t = 0;
     for (; t + 2 <= n; t += 2) {
-      tile_16x2<K>(to, scratch, x, w0, w1);
+      tile_16x2<K>(to, scratch, x, w0, w1, offset);
       to += 2 * (PIECE * 4);
       x += 2 * Q8_BLOCK;
     }
     if (t < n) {
-      tile_16x1<K>(to, scratch, x, w0, w1);
+      tile_16x1<K>(to, scratch, x, w0, w1, offset);
       x += Q8_BLOCK;
     }
-    w0 += tile_bytes<K>();
-    w1 += tile_bytes<K>();
+    w0 += tile_bytes<K, C>();
+    w1 += tile_bytes<K, C>();
   } while (--count);
 }
 
 /** 8 rows x 32 inputs to 16 bits, two inputs at a time: per pair of inputs 2 vectors of 4 rows, 64 bytes from pair to pair. */
-function widen_8(to: usize, codes: usize): void {
+function widen_bytes(to: usize, codes: usize): void {
   const end = to + 1024;
   do {
     let a = v128.load_ext<i8>(codes);
@@ -157,20 +243,44 @@ function widen_8(to: usize, codes: usize): void {
   } while (to < end);
 }
 
+function widen_nibbles(to: usize, codes: usize): void {
+  const mask = low_halves();
+  const end = to + 512;
+  do {
+    for (let rows: usize = 0; rows < 32; rows += 16) {
+      const both = v128.load(codes + rows);
+      const near = v128.and(both, mask);
+      const far = i8x16.shr_u(both, 4);
+      let a = i16x8.extend_low_i8x16_u(near);
+      let b = i16x8.extend_high_i8x16_u(near);
+      v128.store(to + rows, v128.shuffle<i32>(a, b, 0, 2, 4, 6));
+      v128.store(to + rows, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 64);
+      a = i16x8.extend_low_i8x16_u(far);
+      b = i16x8.extend_high_i8x16_u(far);
+      v128.store(to + rows, v128.shuffle<i32>(a, b, 0, 2, 4, 6), 512);
+      v128.store(to + rows, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 576);
+    }
+    codes += 32;
+    to += 128;
+  } while (to < end);
+}
+
 /** 16 rows x 2 tokens x one block: 8 vectors of integer sums, carried by a loop of two inputs per round. */
-function tile_16x2<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize): void {
+function tile_16x2<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
   const s = v128.load32_splat(x, Q8_SCALE);
   const r = v128.load32_splat(x + Q8_BLOCK, Q8_SCALE);
-  let q = x;
+  let q = x + Q8_WIDE;
   for (let part: usize = 0; part < parts<K>(); part++) {
-    let a0 = i32x4.splat(0);
+    const sum = code_sum<K>(x, part);
+    const other = code_sum<K>(x + Q8_BLOCK, part);
+    let a0 = i32x4.splat(-offset * sum);
     let a1 = a0;
     let a2 = a0;
     let a3 = a0;
-    let b0 = a0;
-    let b1 = a0;
-    let b2 = a0;
-    let b3 = a0;
+    let b0 = i32x4.splat(-offset * other);
+    let b1 = b0;
+    let b2 = b0;
+    let b3 = b0;
     const end = q + 64 / parts<K>();
     do {
       const u = v128.load32_splat(q);
@@ -190,26 +300,17 @@ function tile_16x2<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize): voi
       w += 64;
       q += 4;
     } while (q < end);
-    const d0 = w0 + part * 64;
-    const d1 = w1 + part * 64;
-    const y = code_sum<K>(x, part);
-    add_at<K>(out, a0, d0, s, y);
-    add_at<K>(out + 16, a1, d0 + 16, s, y);
-    add_at<K>(out + 32, a2, d1, s, y);
-    add_at<K>(out + 48, a3, d1 + 16, s, y);
-    const z = code_sum<K>(x + Q8_BLOCK, part);
-    add_at<K>(out + 128, b0, d0, r, z);
-    add_at<K>(out + 144, b1, d0 + 16, r, z);
-    add_at<K>(out + 160, b2, d1, r, z);
-    add_at<K>(out + 176, b3, d1 + 16, r, z);
+    add_16<K>(out, a0, a1, a2, a3, w0 + part * 64, w1 + part * 64, s, f32x4.splat(<f32>sum));
+    add_16<K>(out + 128, b0, b1, b2, b3, w0 + part * 64, w1 + part * 64, r, f32x4.splat(<f32>other));
   }
 }
 
-function tile_16x1<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize): void {
+function tile_16x1<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
   const s = v128.load32_splat(x, Q8_SCALE);
-  let q = x;
+  let q = x + Q8_WIDE;
   for (let part: usize = 0; part < parts<K>(); part++) {
-    let a0 = i32x4.splat(0);
+    const sum = code_sum<K>(x, part);
+    let a0 = i32x4.splat(-offset * sum);
     let a1 = a0;
     let a2 = a0;
     let a3 = a0;
@@ -223,18 +324,26 @@ function tile_16x1<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize): voi
       w += 64;
       q += 4;
     } while (q < end);
-    const d0 = w0 + part * 64;
-    const d1 = w1 + part * 64;
-    const y = code_sum<K>(x, part);
-    add_at<K>(out, a0, d0, s, y);
-    add_at<K>(out + 16, a1, d0 + 16, s, y);
-    add_at<K>(out + 32, a2, d1, s, y);
-    add_at<K>(out + 48, a3, d1 + 16, s, y);
+    add_16<K>(out, a0, a1, a2, a3, w0 + part * 64, w1 + part * 64, s, f32x4.splat(<f32>sum));
   }
 }
 
+/** The sums of 16 rows and one token, brought forward by one scale. d0, d1: where the scales of the two groups are. */
 // @ts-ignore: decorator
 @inline
-function add_at<K>(out: usize, products: v128, w: usize, s: v128, codes: v128): void {
-  v128.store(out, add<K>(v128.load(out), products, w, s, codes));
+export function add_16<K>(
+  out: usize,
+  a0: v128,
+  a1: v128,
+  a2: v128,
+  a3: v128,
+  d0: usize,
+  d1: usize,
+  s: v128,
+  q: v128,
+): void {
+  v128.store(out, add<K>(v128.load(out), a0, d0, s, q));
+  v128.store(out, add<K>(v128.load(out, 16), a1, d0 + 16, s, q), 16);
+  v128.store(out, add<K>(v128.load(out, 32), a2, d1, s, q), 32);
+  v128.store(out, add<K>(v128.load(out, 48), a3, d1 + 16, s, q), 48);
 }

@@ -3,36 +3,8 @@
 import { blocks } from "./blocks";
 import { stored_bytes } from "./convert";
 import { block_bytes, block_values, decode_block } from "./decode";
-import {
-  PIECE,
-  T_F32,
-  T_Q2_K,
-  T_Q3_K,
-  T_Q4_1,
-  T_Q4_K,
-  T_Q5_1,
-  T_Q5_K,
-  T_Q6_K,
-  TILE_HALVES,
-  TILE_MINIMUM,
-  TILE_SYMMETRIC,
-  UNIT_BYTES,
-} from "./ops";
-
-/** How a quantised type's tiles look, or 0 for floats. A tile's header takes 32 bytes for each of these numbers' units. */
-export function tile_kind(type: i32): i32 {
-  if (block_bytes(type) == 0) return 0;
-  if (type == T_Q4_1 || type == T_Q5_1 || type == T_Q4_K || type == T_Q5_K) return TILE_MINIMUM;
-  if (type == T_Q2_K || type == T_Q3_K || type == T_Q6_K) return TILE_HALVES;
-  return TILE_SYMMETRIC;
-}
-
-/** Bytes of one packed piece. */
-export function piece_bytes(type: i32, columns: i32): usize {
-  const kind = tile_kind(type);
-  if (kind) return <usize>blocks(columns) * <usize>(4 * (256 + 32 * kind));
-  return <usize>columns * (type == T_F32 ? 4 * PIECE : 2 * PIECE);
-}
+import { piece_bytes, tile_kind, tile_nibbles, tile_offset } from "./matmul";
+import { PIECE, T_F32, UNIT_BYTES } from "./ops";
 
 /**
  * dst: one packed piece; src: its first `rows` (1..32) rows in the file layout of the same type; the others become zeros.
@@ -59,8 +31,10 @@ function interleave<T>(dst: usize, src: usize, stride: usize, rows: i32, columns
 
 function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32, columns: i32, scratch: usize): void {
   const kind = tile_kind(type);
+  const nibbles = tile_nibbles(type);
+  const offset = i8x16.splat(<i8>tile_offset(type));
   const header = <usize>kind * 32;
-  const tile = header + 256;
+  const tile = header + (nibbles ? 128 : 256);
   const count = blocks(columns);
   const units = block_values(type) >> 5;
   const bytes = <usize>block_bytes(type);
@@ -75,7 +49,25 @@ function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32,
         const unit = scratch + <usize>u * UNIT_BYTES;
         // scale and minimum of the first half, then of the second, as far as the header goes
         for (let h: usize = 0; h < <usize>kind; h++) store<f32>(to + h * 32, load<f32>(unit + h * 4, 32));
-        for (let s: usize = 0; s < 8; s++) store<u32>(to + header + s * 32, load<u32>(unit + s * 4));
+        const near = i8x16.add(v128.load(unit), offset);
+        const far = i8x16.add(v128.load(unit, 16), offset);
+        const codes = to + header;
+        if (nibbles) {
+          const both = v128.or(near, i8x16.shl(far, 4));
+          store<u32>(codes, i32x4.extract_lane(both, 0));
+          store<u32>(codes, i32x4.extract_lane(both, 1), 32);
+          store<u32>(codes, i32x4.extract_lane(both, 2), 64);
+          store<u32>(codes, i32x4.extract_lane(both, 3), 96);
+        } else {
+          store<u32>(codes, i32x4.extract_lane(near, 0));
+          store<u32>(codes, i32x4.extract_lane(near, 1), 32);
+          store<u32>(codes, i32x4.extract_lane(near, 2), 64);
+          store<u32>(codes, i32x4.extract_lane(near, 3), 96);
+          store<u32>(codes, i32x4.extract_lane(far, 0), 128);
+          store<u32>(codes, i32x4.extract_lane(far, 1), 160);
+          store<u32>(codes, i32x4.extract_lane(far, 2), 192);
+          store<u32>(codes, i32x4.extract_lane(far, 3), 224);
+        }
         to += tile;
       }
     }

@@ -3,9 +3,7 @@
 import { blocks, pieces, row_bytes, share } from "./blocks";
 import { to_f32 } from "./embed";
 import { finish, finish_bias, finish_gated } from "./finish";
-import { matmul_q8_0_q8, matmul_q8_16_q8, matmul_q8_1_q8 } from "./matmul_codes_q8";
-import { matmul_bf16_f32, matmul_f16_f32 } from "./matmul_f16_f32";
-import { matmul_f32_f32 } from "./matmul_f32_f32";
+import { matmul, piece_bytes } from "./matmul";
 import { is_last, lerp, norm_mix } from "./mix";
 import { layer_norm } from "./norm";
 import {
@@ -39,14 +37,8 @@ import {
   ROW_TOKEN,
   RUN_DONE,
   SCRATCH_BYTES,
-  T_BF16,
-  T_F16,
-  T_F32,
   TEAM_EPOCH,
-  TILE_MINIMUM,
-  TILE_SYMMETRIC,
 } from "./ops";
-import { pack, piece_bytes, tile_kind } from "./pack";
 import { quantize_q8 } from "./quantize";
 import { await_call, call, fence, poison } from "./team";
 import { wkv4 } from "./wkv4";
@@ -178,28 +170,6 @@ function do_matmul(r: usize, n: i32, scratch: usize, rank: i32, ranks: i32): voi
   }
 }
 
-/** One piece of 32 rows by n tokens: out is n x 32 f32. */
-export function matmul(
-  type: i32,
-  out: usize,
-  weights: usize,
-  input: usize,
-  stride: usize,
-  inputs: i32,
-  n: i32,
-  scratch: usize,
-): void {
-  if (type == T_F32) matmul_f32_f32(out, weights, input, stride, inputs, n);
-  else if (type == T_F16) matmul_f16_f32(out, weights, input, stride, inputs, n, scratch);
-  else if (type == T_BF16) matmul_bf16_f32(out, weights, input, stride, inputs, n, scratch);
-  else {
-    const kind = tile_kind(type);
-    if (kind == TILE_SYMMETRIC) matmul_q8_0_q8(out, weights, input, inputs, n, scratch);
-    else if (kind == TILE_MINIMUM) matmul_q8_1_q8(out, weights, input, inputs, n, scratch);
-    else matmul_q8_16_q8(out, weights, input, inputs, n, scratch);
-  }
-}
-
 // dst, src, src stride, channels, unit: the channels that ranks take at a time, a multiple of 32
 function do_quantize(r: usize, n: i32, rank: i32, ranks: i32): void {
   const channels = <i32>arg(r, 3);
@@ -321,4 +291,3 @@ function do_gather_norm(r: usize, n: i32, rank: i32, ranks: i32): void {
   }
 }
 
-export { pack };

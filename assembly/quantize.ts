@@ -1,7 +1,7 @@
 // Activations to 8 bits, per token and block of 32 inputs: see `blocks.ts` for the layout, docs/numerics.md for why.
 
-import { block_stride, Q8_SCALE, Q8_SUM, Q8_SUMS, row_bytes } from "./blocks";
-import { max4, sum4 } from "./lanes";
+import { block_stride, Q8_SCALE, Q8_SUM, Q8_SUMS, Q8_WIDE, row_bytes } from "./blocks";
+import { max4 } from "./lanes";
 import { BLOCK, Q8_BLOCK } from "./ops";
 
 /** dst: one activation block; src: 32 f32. */
@@ -19,29 +19,35 @@ export function quantize_block_q8(dst: usize, src: usize): void {
     return;
   }
   const d = f32x4.splat(s);
-  const begin = dst;
-  const end = src + BLOCK * 4;
-  do {
-    const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(src), d)));
-    const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(src, 16), d)));
-    v128.store(dst, i16x8.narrow_i32x4_s(a, b));
-    src += 32;
-    dst += 16;
-  } while (src < end);
-  const first = code_sum(begin);
-  const second = code_sum(begin + 32);
-  store<f32>(begin, first, Q8_SUMS);
-  store<f32>(begin, second, Q8_SUMS + 4);
-  store<f32>(begin, first + second, Q8_SUM);
+  for (let half: usize = 0; half < 2; half++) {
+    const p = codes_8(src, d);
+    const q = codes_8(src + 32, d);
+    v128.store(dst + half * 32, p, Q8_WIDE);
+    v128.store(dst + half * 32, q, Q8_WIDE + 16);
+    v128.store(dst + half * 16, i8x16.narrow_i16x8_s(p, q));
+    const one = i16x8.splat(1);
+    store<i32>(dst + half * 4, sum4_i32(i32x4.add(i32x4.dot_i16x8_s(p, one), i32x4.dot_i16x8_s(q, one))), Q8_SUMS);
+    src += 64;
+  }
+  store<i32>(dst, load<i32>(dst, Q8_SUMS) + load<i32>(dst, Q8_SUMS + 4), Q8_SUM);
 }
 
-/** The sum of 16 codes of 16 bits, exact. */
+/** Eight codes in 16 bits. */
 // @ts-ignore: decorator
 @inline
-function code_sum(at: usize): f32 {
-  const one = i16x8.splat(1);
-  const pairs = i32x4.add(i32x4.dot_i16x8_s(v128.load(at), one), i32x4.dot_i16x8_s(v128.load(at, 16), one));
-  return sum4(f32x4.convert_i32x4_s(pairs));
+function codes_8(src: usize, d: v128): v128 {
+  return i16x8.narrow_i32x4_s(
+    i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(src), d))),
+    i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(v128.load(src, 16), d))),
+  );
+}
+
+// @ts-ignore: decorator
+@inline
+function sum4_i32(v: v128): i32 {
+  return (
+    i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + (i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3))
+  );
 }
 
 /**

@@ -1,8 +1,8 @@
 /** From a source to a model. */
 
-import { NUMERICS, TILE_HALVES, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
+import { NUMERICS, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
 import { EngineHost } from "../engine/host.ts";
-import { Planner, tileKind } from "../engine/planner.ts";
+import { Planner, tileKind, tileNibbles, type WeightType } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import { configOf } from "../model/config.ts";
@@ -42,11 +42,17 @@ export interface LoadOptions extends SourceOptions, PlanOptions {
 }
 
 /** How the kernels have a quantised matrix, in words; see assembly/blocks.ts. */
-const TILES: Readonly<Record<number, string>> = {
-  [TILE_SYMMETRIC]: "8-bit codes, an f32 scale for 32",
-  [TILE_MINIMUM]: "8-bit codes, an f32 scale and minimum for 32",
-  [TILE_HALVES]: "8-bit codes, an f32 scale and minimum for 16",
-};
+function tileOf(type: WeightType): string {
+  const codes = tileNibbles(type) ? "4-bit codes" : "8-bit codes";
+  switch (tileKind(type)) {
+    case TILE_SYMMETRIC:
+      return `${codes}, an f32 scale for 32`;
+    case TILE_MINIMUM:
+      return `${codes}, an f32 scale and minimum for 32`;
+    default:
+      return `${codes}, an f32 scale and minimum for 16`;
+  }
+}
 
 export async function loadModel(platform: Platform, from: ModelSource, options: LoadOptions = {}): Promise<Model> {
   const { weights, lnXEpsilon, signal } = options;
@@ -103,7 +109,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
       const count = load.kind === "vector" ? load.count / load.times : load.rows * load.columns;
       parameters += count;
       bytesByType[type] = (bytesByType[type] ?? 0) + load.bytes;
-      if (load.kind === "matrix" && tileKind(type)) repacked[type] = TILES[tileKind(type)]!;
+      if (load.kind === "matrix" && tileKind(type)) repacked[type] = tileOf(type);
     }
     return new Model(
       { platform, engine, spec, identity, text, open: new Set() },

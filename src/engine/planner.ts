@@ -259,6 +259,9 @@ function finishOf(finish: Finish): { how: number; other?: Activation | Vectors; 
 const stride = ([first, second]: readonly Activation[]): number =>
   first && second ? second.address - first.address : 0;
 
+/** Are the codes stored two to a byte? */
+export const tileNibbles = (type: WeightType): boolean => type === "q4_0" || type === "q4_1" || type === "q4_k";
+
 const FLOAT = new Float32Array(1);
 const FLOAT_BITS = new Uint32Array(FLOAT.buffer);
 const bits = (x: number): number => {
@@ -277,7 +280,9 @@ const storedRow = (type: WeightType, columns: number): number => {
 };
 const packedBytes = (type: WeightType, rows: number, columns: number): number => {
   const kind = tileKind(type);
-  const piece = kind ? Math.ceil(columns / BLOCK) * 4 * (256 + 32 * kind) : columns * PIECE * (type === "f32" ? 4 : 2);
+  const piece = kind
+    ? Math.ceil(columns / BLOCK) * 4 * ((tileNibbles(type) ? 128 : 256) + 32 * kind)
+    : columns * PIECE * (type === "f32" ? 4 : 2);
   return Math.ceil(rows / PIECE) * piece;
 };
 

@@ -111,8 +111,8 @@ function kernel({ kernels, arena }: Setting, given: Inputs, cuts: number[] = [],
       for (let b = 0; b < width / 32; b++) {
         const block = at + ((b * x.length + t) * Q8_BLOCK) / 4;
         const expected = quantizeActivations(row, b * 32);
-        assert.is(q8.f32[block + 16], expected.scale);
-        assert.equal([...q8.i16.subarray(block * 2, block * 2 + 32)], [...expected.codes]);
+        assert.is(q8.f32[block + 8], expected.scale);
+        assert.equal([...q8.i16.subarray(block * 2 + 32, block * 2 + 64)], [...expected.codes]);
       }
     });
   });
