@@ -1,71 +1,12 @@
-// Which kernel multiplies which type of weights. How a type's tiles look is decided here and nowhere else.
+// Which kernel multiplies which type of weights.
 
-import { Bytes, blocks, Halves, Minimum, Nibbles, Symmetric } from "./blocks";
-import { block_bytes } from "./decode";
+import { Bytes, Halves, Minimum, Nibbles, Symmetric } from "./blocks";
 import { matmul_wide } from "./matmul_codes_q8";
 import { matmul_narrow } from "./matmul_codes_q8_narrow";
 import { matmul_bf16_f32, matmul_f16_f32 } from "./matmul_f16_f32";
 import { matmul_f32_f32 } from "./matmul_f32_f32";
-import {
-  PIECE,
-  T_BF16,
-  T_F16,
-  T_F32,
-  T_IQ4_NL,
-  T_IQ4_XS,
-  T_Q2_K,
-  T_Q3_K,
-  T_Q4_0,
-  T_Q4_1,
-  T_Q4_K,
-  T_Q5_0,
-  T_Q5_1,
-  T_Q5_K,
-  T_Q6_K,
-  T_Q7_0,
-  T_Q8_0,
-  TILE_HALVES,
-  TILE_MINIMUM,
-  TILE_SYMMETRIC,
-} from "./ops";
-
-/** The kind of a quantised type's tiles, or 0 for floats. A tile's header takes so many times 32 bytes. */
-export function tile_kind(type: i32): i32 {
-  if (block_bytes(type) == 0) return 0;
-  if (type == T_Q4_1 || type == T_Q5_1 || type == T_Q4_K || type == T_Q5_K) return TILE_MINIMUM;
-  if (type == T_Q2_K || type == T_Q3_K || type == T_Q6_K) return TILE_HALVES;
-  return TILE_SYMMETRIC;
-}
-
-/** Are the codes stored two to a byte? */
-export function tile_nibbles(type: i32): bool {
-  return type == T_Q4_0 || type == T_Q4_1 || type == T_Q4_K;
-}
-
-/** Codes of a full 8 bits keep their sign and need 16-bit arithmetic. */
-// @ts-ignore: decorator
-@inline
-function full(type: i32): bool {
-  return type == T_Q8_0 || type == T_IQ4_NL || type == T_IQ4_XS;
-}
-
-/** What is added to a code where it is stored, so that it has no sign: nibbles everywhere, bytes where the arithmetic is in 8 bits. */
-export function tile_offset(type: i32): i32 {
-  if (full(type) || !(ASC_FEATURE_RELAXED_SIMD || tile_nibbles(type))) return 0;
-  if (type == T_Q4_0) return 8;
-  if (type == T_Q5_0) return 16;
-  if (type == T_Q7_0) return 64;
-  if (type == T_Q3_K) return 4;
-  if (type == T_Q6_K) return 32;
-  return 0;
-}
-
-/** Bytes of one packed piece. */
-export function piece_bytes(type: i32, columns: i32): usize {
-  const kind = tile_kind(type);
-  if (kind) return <usize>blocks(columns) * <usize>(4 * ((tile_nibbles(type) ? 128 : 256) + 32 * kind));
-  return <usize>columns * (type == T_F32 ? 4 * PIECE : 2 * PIECE);
-}
+import { T_BF16, T_F16, T_F32, TILE_MINIMUM, TILE_SYMMETRIC } from "./ops";
+import { tile_full, tile_kind, tile_nibbles, tile_offset } from "./tiles";
 
 /** One piece of 32 rows by n tokens. out: n x 32 f32; input: f32 rows `stride` bytes apart, or quantised activations. */
 export function matmul(
@@ -81,7 +22,7 @@ export function matmul(
   if (type == T_F32) matmul_f32_f32(out, weights, input, stride, inputs, n);
   else if (type == T_F16) matmul_f16_f32(out, weights, input, stride, inputs, n, scratch);
   else if (type == T_BF16) matmul_bf16_f32(out, weights, input, stride, inputs, n, scratch);
-  else if (full(type)) matmul_wide<Symmetric, Bytes>(out, weights, input, inputs, n, 0, scratch);
+  else if (tile_full(type)) matmul_wide<Symmetric, Bytes>(out, weights, input, inputs, n, 0, scratch);
   else {
     const kind = tile_kind(type);
     const offset = tile_offset(type);

@@ -3,8 +3,8 @@
 import { blocks } from "./blocks";
 import { stored_bytes } from "./convert";
 import { block_bytes, block_values, decode_block } from "./decode";
-import { piece_bytes, tile_kind, tile_nibbles, tile_offset } from "./matmul";
 import { PIECE, T_F32, UNIT_BYTES } from "./ops";
+import { piece_bytes, tile_kind, tile_nibbles, tile_offset } from "./tiles";
 
 /**
  * dst: one packed piece; src: its first `rows` (1..32) rows in the file layout of the same type; the others become zeros.

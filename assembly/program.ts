@@ -3,7 +3,7 @@
 import { blocks, pieces, row_bytes, share } from "./blocks";
 import { to_f32 } from "./embed";
 import { finish, finish_bias, finish_gated } from "./finish";
-import { matmul, piece_bytes } from "./matmul";
+import { matmul } from "./matmul";
 import { is_last, lerp, norm_mix } from "./mix";
 import { layer_norm } from "./norm";
 import {
@@ -41,6 +41,7 @@ import {
 } from "./ops";
 import { quantize_q8 } from "./quantize";
 import { await_call, call, fence, poison } from "./team";
+import { piece_bytes } from "./tiles";
 import { wkv4 } from "./wkv4";
 import { wkv6 } from "./wkv6";
 import { wkv7 } from "./wkv7";

@@ -30,6 +30,7 @@ const ASSEMBLY: Record<string, number> = {
   decode: 2,
   // Steps that larger kernels are fused from.
   embed: 3,
+  tiles: 3,
   norm: 3,
   quantize: 3,
   convert: 4,
