@@ -57,7 +57,7 @@ function here(): WorkerHandle {
     post: (message) => {
       if (message.kind === "lead") {
         lead = message;
-        begin(message, port, { breathe: platform.breathe, interval: 0 }, () => {});
+        begin(message, port, { breathe: platform.breathe, interval: 0 });
       } else if (message.kind !== "follow") {
         if (message.kind === "rows" && message.rows.first === 0) names.set(message.rows.address, message.rows.name);
         hear?.(message);
