@@ -2,9 +2,9 @@
 
 import type { CommandDef } from "citty";
 import type { InspectOptions, ModelReport, TensorReport } from "../index.ts";
-import { type Arguments, numberOf, type Switches } from "./arguments.ts";
+import type { Arguments, Switches } from "./arguments.ts";
 import { interruption } from "./interrupt.ts";
-import { THREADS } from "./run.ts";
+import { threadsOf } from "./run.ts";
 import { printable, write } from "./terminal.ts";
 
 export const inspectCommand: CommandDef = {
@@ -29,7 +29,7 @@ export const inspectCommand: CommandDef = {
 };
 
 async function inspectFile(args: Arguments & Switches): Promise<void> {
-  const threads = args.threads === "auto" ? "auto" : numberOf("inspect", "threads", args.threads!, THREADS);
+  const threads = threadsOf(args.threads!, "inspect");
   const weights = args.weights as InspectOptions["weights"];
   const signal = interruption();
   const { inspect } = await import("../index.ts");

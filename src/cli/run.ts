@@ -135,7 +135,7 @@ export const runCommand: CommandDef = {
 
 async function run(args: Arguments): Promise<void> {
   const options = generateOptions(args);
-  const threads = threadsOf(args.threads!);
+  const threads = threadsOf(args.threads!, "run");
   const weights = weightsOf(args.weights);
   const lora = loraOf(args);
   const signal = interruption();
@@ -212,10 +212,10 @@ function loraOf(args: Arguments): LoadOptions["lora"] {
   return args.lora === undefined ? undefined : { source: args.lora, alpha, strength };
 }
 
-function threadsOf(text: string): number | "auto" {
+export function threadsOf(text: string, command: string): number | "auto" {
   if (text === "auto") return text;
   if (/^\d+$/.test(text) && Number(text) <= THREADS.high) return Number(text);
-  throw new UsageError(`--threads must be auto or ${rangeText(THREADS)}, not "${text}"`, "run");
+  throw new UsageError(`--threads must be auto or ${rangeText(THREADS)}, not "${text}"`, command);
 }
 
 function weightsOf(text: string | undefined): WeightType | undefined {

@@ -69,8 +69,14 @@ function outputOf(file: TensorFile, config: Config, { name, kind, names }: GgufN
   }
   const parts = tensors.map((tensor) => ({ tensor }));
   const count = first.shape.reduce((a, b) => a * b, 1);
-  const shape = name.endsWith("time_mix_first.weight") ? [config.heads, config.headSize] : [count];
-  return { name, shape: parts.length > 1 ? [parts.length, 1, 1, count] : shape, dtype: "f32", parts };
+  return { name, shape: vectorShape(name, parts.length, count, config), dtype: "f32", parts };
+}
+
+/** Token shifts have sizes of 1, as they are multiplied with rows of tokens. */
+function vectorShape(name: string, parts: number, count: number, { heads, headSize }: Config): number[] {
+  if (parts > 1) return [parts, 1, 1, count];
+  if (name.includes("_lerp_")) return [1, 1, count];
+  return name.endsWith("time_mix_first.weight") ? [heads, headSize] : [count];
 }
 
 /** The plan of the model has made sure that all of these are there, but for a head of its own. */

@@ -17,8 +17,8 @@ const MODEL: Readonly<Record<string, Entry>> = {
   "output.weight": ["matrix", "head.weight"],
 };
 
-/** What versions 6 and 7 share in a layer. */
-const SHARED: Readonly<Record<string, Entry>> = {
+/** What versions 6 and 7 share in a layer, at its beginning and at its end. */
+const TIME_MIX: Readonly<Record<string, Entry>> = {
   "attn_norm.weight": ["vector", "ln1.weight"],
   "attn_norm.bias": ["vector", "ln1.bias"],
   "attn_norm_2.weight": ["vector", "ln2.weight"],
@@ -29,13 +29,15 @@ const SHARED: Readonly<Record<string, Entry>> = {
   "time_mix_key.weight": ["matrix", "att.key.weight"],
   "time_mix_value.weight": ["matrix", "att.value.weight"],
   "time_mix_output.weight": ["matrix", "att.output.weight"],
+};
+const CHANNEL_MIX: Readonly<Record<string, Entry>> = {
   "channel_mix_key.weight": ["matrix", "ffn.key.weight"],
   "channel_mix_value.weight": ["matrix", "ffn.value.weight"],
 };
 
 const LAYERS: Readonly<Record<string, Readonly<Record<string, Entry>>>> = {
   rwkv6: {
-    ...SHARED,
+    ...TIME_MIX,
     "time_mix_gate.weight": ["matrix", "att.gate.weight"],
     "time_mix_lerp_x.weight": ["vector", "att.time_maa_x"],
     "time_mix_lerp_fused.weight": [
@@ -61,25 +63,27 @@ const LAYERS: Readonly<Record<string, Readonly<Record<string, Entry>>>> = {
     "channel_mix_lerp_k.weight": ["vector", "ffn.time_maa_k"],
     "channel_mix_lerp_r.weight": ["vector", "ffn.time_maa_r"],
     "channel_mix_receptance.weight": ["matrix", "ffn.receptance.weight"],
+    ...CHANNEL_MIX,
   },
   rwkv7: {
-    ...SHARED,
+    ...TIME_MIX,
     "time_mix_lerp_fused.weight": ["vector", "att.x_r", "att.x_w", "att.x_k", "att.x_v", "att.x_a", "att.x_g"],
-    "time_mix_w0.weight": ["vector", "att.w0"],
     "time_mix_w1.weight": ["matrix", "att.w1"],
     "time_mix_w2.weight": ["matrix", "att.w2"],
-    "time_mix_a0.weight": ["vector", "att.a0"],
+    "time_mix_w0.weight": ["vector", "att.w0"],
     "time_mix_a1.weight": ["matrix", "att.a1"],
     "time_mix_a2.weight": ["matrix", "att.a2"],
-    "time_mix_v0.weight": ["vector", "att.v0"],
+    "time_mix_a0.weight": ["vector", "att.a0"],
     "time_mix_v1.weight": ["matrix", "att.v1"],
     "time_mix_v2.weight": ["matrix", "att.v2"],
+    "time_mix_v0.weight": ["vector", "att.v0"],
     "time_mix_g1.weight": ["matrix", "att.g1"],
     "time_mix_g2.weight": ["matrix", "att.g2"],
     "time_mix_k_k.weight": ["vector", "att.k_k"],
     "time_mix_k_a.weight": ["vector", "att.k_a"],
     "time_mix_r_k.weight": ["vector", "att.r_k"],
     "channel_mix_lerp_k.weight": ["vector", "ffn.x_k"],
+    ...CHANNEL_MIX,
   },
 };
 
