@@ -68,7 +68,9 @@ function linesOf(report: Omit<ModelReport, "tensors">): string[] {
     [
       "facts",
       Object.entries(facts)
-        .map(([key, value]) => `${key} ${value}`)
+        .map(
+          ([key, value]) => `${key} ${typeof value === "number" && !Number.isInteger(value) ? rounded(value) : value}`,
+        )
         .join(", "),
     ],
     ["left out", unknownTensors.length > 0 ? `${listed(unknownTensors)}: names that mean nothing here` : ""],
@@ -103,6 +105,9 @@ function listed(names: readonly string[]): string {
   const more = names.length - LISTED;
   return names.slice(0, LISTED).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
+
+/** Without the digits that f32 adds to a number like 1e-5. */
+const rounded = (x: number): number => Number(x.toPrecision(7));
 
 function count(n: number): string {
   if (n < 1e4) return String(n);

@@ -11,6 +11,7 @@ const folder = "build/cli/docs";
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 copyFileSync("test/fixtures/v7.f16.gguf", `${folder}/model.f16.gguf`);
+copyFileSync("test/fixtures/v7.bf16.pth", `${folder}/model.pth`);
 writeFileSync(`${folder}/rwkv`, `#!/bin/sh\nexec "${process.execPath}" "${resolve("dist/cli.js")}" "$@"\n`, {
   mode: 0o755,
 });
@@ -19,8 +20,8 @@ const examples = [...page.matchAll(/^```console\n(.*?)^```$/gms)].flatMap(([, bl
   [...block.matchAll(/^\$ (.*)\n((?:(?!\$ ).*\n)*)/gm)].map(([, command, output]) => ({ command, output })),
 );
 
-test("there are examples of both commands", () => {
-  for (const command of ["rwkv run", "rwkv quantize"])
+test("there are examples of all commands", () => {
+  for (const command of ["rwkv run", "rwkv inspect", "rwkv convert", "rwkv quantize"])
     assert.ok(examples.some((example) => example.command.includes(command)));
 });
 
