@@ -104,7 +104,7 @@ test("the ranges of options are those of the interface", () => {
 const cut = file("cut.gguf", fixture("v7.f16.gguf").subarray(0, 500_000));
 const refusals: [args: string[], message: RegExp][] = [
   [["--model", `${folder}/none.gguf`], /none\.gguf cannot be opened: there is no such file/],
-  [["--model", folder], /build\/cli\/run is a directory/],
+  [["--model", folder], /build\/cli\/run holds several weights files \(.*\); name the one to load/],
   [["--model", file("empty.gguf", "")], /empty\.gguf is empty/],
   [["--model", cut], /cut\.gguf is cut off: tensor ".*" takes bytes \d+ to \d+, but the file ends at byte 500000/],
   [["--model", file("page.gguf", "<!doctype html><title>Not found")], /page\.gguf is a web page/],
