@@ -3,7 +3,7 @@
 import { blocks } from "./blocks";
 import { block_bytes, block_finite, block_values } from "./decode";
 import { to_f32 } from "./embed";
-import { f16_to_f32, f32_to_bf16, f32_to_f16 } from "./lanes";
+import { f32_to_bf16, f32_to_f16 } from "./lanes";
 import { BLOCK, T_BF16, T_F16, T_F32, T_Q4_0, T_Q4_1, T_Q5_0, T_Q5_1, T_Q7_0, T_Q8_0 } from "./ops";
 
 /** Bytes of one row in a file's layout; quantised types count whole blocks. */
@@ -165,9 +165,4 @@ export function not_finite(src: usize, type: i32, count: i32): i32 {
   const mask: u32 = type == T_BF16 ? 0x7f80 : 0x7c00;
   for (let i = 0; i < count; i++) if ((load<u16>(src + ((<usize>i) << 1)) & mask) == mask) return i;
   return -1;
-}
-
-/** What f16 scales widen to, for tests. */
-export function widen(h: u32): f32 {
-  return f16_to_f32(h);
 }

@@ -1,6 +1,7 @@
 // A team of ranks, each in a worker of its own, goes through one program together. What they share is TEAM_* in `ops.ts`.
-// Waiting: spin for some tens of microseconds, which is what a balanced program needs; then sleep, because a partner that lost
-// its core will not come back sooner for our spinning. Nobody sleeps without looking: sleeps are timed, and after each the
+// Waiting: spin for a while, which is what a balanced program on free cores needs; then sleep, because a partner that lost its core
+// will not come back sooner for our spinning, and may even want ours. How long a rank spins it learns for itself: longer as long
+// as spinning succeeds, half as long each time it had to sleep after all. Nobody sleeps without looking: sleeps are timed, and after each the
 // poison flag is read, so a dead partner ends the program instead of hanging it.
 
 import {
@@ -18,7 +19,21 @@ import {
   TEAM_VERDICT,
 } from "./ops";
 
-const SPINS: i32 = 20000;
+/** Rounds of spinning, some 100 microseconds to few: the most, and the least. */
+const MOST_SPINS: i32 = 100000;
+const LEAST_SPINS: i32 = 1000;
+// Each rank's own: globals belong to an instance, and are not in the shared memory.
+let fence_spins: i32 = MOST_SPINS;
+let call_spins: i32 = MOST_SPINS;
+
+function longer(spins: i32): i32 {
+  return min(MOST_SPINS, spins + (spins >> 5) + 1);
+}
+
+function shorter(spins: i32): i32 {
+  return max(LEAST_SPINS, spins >> 1);
+}
+
 /** One sleep at the barrier, and how many of them without any progress mean that a partner is gone. */
 const NAP: i64 = 500_000_000;
 const NAPS: i32 = 60;
@@ -34,10 +49,12 @@ export function fence(team: usize, ranks: i32): i32 {
     atomic.store<i32>(team, phase + 1, TEAM_PHASE);
     if (atomic.load<i32>(team, TEAM_SLEEPERS)) atomic.notify(team + TEAM_PHASE, -1);
   } else {
-    let spins = SPINS;
-    while (atomic.load<i32>(team, TEAM_PHASE) == phase) {
-      if (--spins > 0) continue;
-      if (!doze(team, phase)) return RUN_POISONED;
+    let spins = fence_spins;
+    while (atomic.load<i32>(team, TEAM_PHASE) == phase) if (--spins == 0) break;
+    if (spins > 0) fence_spins = longer(fence_spins);
+    else {
+      fence_spins = shorter(fence_spins);
+      while (atomic.load<i32>(team, TEAM_PHASE) == phase) if (!doze(team, phase)) return RUN_POISONED;
     }
   }
   if (atomic.load<i32>(team, TEAM_POISON)) return RUN_POISONED;
@@ -78,9 +95,10 @@ export function call(team: usize, program: usize): void {
 /** The other ranks: waits for a program newer than `epoch`; false when there will be none. */
 export function await_call(team: usize, epoch: i32): bool {
   if (!ASC_FEATURE_THREADS) return false;
-  let spins = SPINS;
+  let spins = call_spins;
+  while (atomic.load<i32>(team, TEAM_EPOCH) == epoch) if (--spins == 0) break;
+  call_spins = spins > 0 ? longer(call_spins) : shorter(call_spins);
   while (atomic.load<i32>(team, TEAM_EPOCH) == epoch) {
-    if (--spins > 0) continue;
     if (atomic.load<i32>(team, TEAM_POISON)) return false;
     atomic.add<i32>(team, 1, TEAM_IDLE);
     atomic.wait<i32>(team + TEAM_EPOCH, epoch, -1);

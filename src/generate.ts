@@ -16,7 +16,7 @@ export interface GenerateOptions {
   topP?: number;
   /** Keep so many of the likeliest tokens. Default 0, off. */
   topK?: number;
-  /** Divides (if positive) or multiplies (if negative) the logits of tokens generated before, above 0. Default 1, off. */
+  /** Divides (if positive) or multiplies (if negative) the logits of tokens generated before, 0.01 to 100. Default 1, off. */
   repetitionPenalty?: number;
   /** Subtracted from the logits of tokens generated before, -100 to 100. Default 0. */
   presencePenalty?: number;
@@ -96,7 +96,7 @@ export function samplingOf(options: GenerateOptions, vocab: number, eos: readonl
     temperature: number("temperature", options.temperature, 0.8, { low: 0, high: 100 }),
     topP: number("topP", options.topP, 0.9, { low: 0, high: 1, open: true }),
     topK: number("topK", options.topK, 0, { low: 0, high: 2 ** 31 - 1, integer: true }),
-    repetitionPenalty: number("repetitionPenalty", options.repetitionPenalty, 1, { low: 0, high: 100, open: true }),
+    repetitionPenalty: number("repetitionPenalty", options.repetitionPenalty, 1, { low: 0.01, high: 100 }),
     presencePenalty: number("presencePenalty", options.presencePenalty, 0, { low: -100, high: 100 }),
     frequencyPenalty: number("frequencyPenalty", options.frequencyPenalty, 0, { low: -100, high: 100 }),
     penaltyDecay: number("penaltyDecay", options.penaltyDecay, 1, { low: 0, high: 1 }),
@@ -132,12 +132,17 @@ export class Generation implements AsyncIterable<Part> {
     this.seed = (BigInt(seed[1]) << 32n) | BigInt(seed[0]);
     const text = new TextStream();
     let tokens = 0;
-    let last = 0;
+    // Parts that end within a character wait, so that whatever becomes of the character is the text of a token.
+    let held: { text: string; token: number }[] = [];
+    const release = () => {
+      this.#parts.push(...held);
+      held = [];
+    };
     const listener: Listener = {
       tokens: (ids) => {
         for (const token of ids) {
-          this.#parts.push({ text: bytesOf ? text.push(bytesOf.bytes(token)) : "", token });
-          last = token;
+          held.push({ text: bytesOf ? text.push(bytesOf.bytes(token)) : "", token });
+          if (!text.unfinished) release();
         }
         tokens += ids.length;
         this.#wake?.();
@@ -150,8 +155,9 @@ export class Generation implements AsyncIterable<Part> {
     this.result = run(listener, this.#stop.signal).then(
       (done) => {
         signal?.removeEventListener("abort", stop);
-        const rest = text.flush();
-        if (rest) this.#parts.push({ text: rest, token: last });
+        const last = held.at(-1);
+        if (last) last.text += text.flush();
+        release();
         this.#end();
         return {
           finishReason: done.finishReason!,
@@ -162,6 +168,7 @@ export class Generation implements AsyncIterable<Part> {
       },
       (error) => {
         signal?.removeEventListener("abort", stop);
+        release();
         this.#failure = { error };
         this.#end();
         throw error;
@@ -172,7 +179,7 @@ export class Generation implements AsyncIterable<Part> {
   }
 
   #leave(): void {
-    this.#stop.abort(new RwkvError("input", "The generation was left before its end."));
+    this.#stop.abort(new RwkvError("closed", "The generation was left before its end."));
   }
 
   #end(): void {

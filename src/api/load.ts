@@ -66,15 +66,15 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
   const source = await sourceOf(platform, from, options);
   // Workers take their time to start: they do so while the file's header is read.
   const workers: WorkerHandle[] = [];
-  if (arrangement.mode !== "inline") {
-    for (let i = 0; i < arrangement.threads; i++) workers.push(platform.spawn!());
-  }
-  const compiling = platform.kernels(arrangement.build);
-  compiling.catch(() => {});
   let file: TensorFile | undefined;
   let change: TensorFile | undefined;
   let engine: EngineHost | undefined;
   try {
+    if (arrangement.mode !== "inline") {
+      for (let i = 0; i < arrangement.threads; i++) workers.push(platform.spawn!());
+    }
+    const compiling = platform.kernels(arrangement.build);
+    compiling.catch(() => {});
     file = await openWeights(source, signal);
     const config = configOf(file, lnXEpsilon);
     if (lora) change = await openTuned(await sourceOf(platform, lora.source, options), signal);

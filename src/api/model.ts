@@ -1,5 +1,6 @@
 /** A loaded model. */
 
+import { RwkvError } from "../errors.ts";
 import { type GenerateOptions, type Generation, samplingOf } from "../generate.ts";
 import { readInitialState } from "../model/initial-state.ts";
 import type { LoraInfo } from "../model/lora.ts";
@@ -106,6 +107,9 @@ export class Model {
     session?: Session,
     options: { signal?: AbortSignal } = {},
   ): Promise<Float32Array[]> {
+    if (session && !session.belongsTo(this.#shared)) {
+      throw new RwkvError("input", "The session belongs to another model.");
+    }
     if (session) return session.forward(ids, options);
     const own = this.session();
     try {

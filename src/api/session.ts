@@ -59,7 +59,7 @@ export class Session {
     this.#opened.catch(() => {}); // whoever uses the session hears of it
   }
 
-  /** How many tokens the session has taken in, up to its last commit. */
+  /** How many tokens the session has taken in. While it is at work this follows at some distance. */
   get position(): number {
     return this.#position;
   }
@@ -107,13 +107,23 @@ export class Session {
   async save(): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#closed) throw new RwkvError("closed", "The session was closed.");
     const { engine, spec, identity } = this.#shared;
+    // Asked for at once: what the session does next, closing included, comes after it.
+    const asked = engine.dead ? undefined : engine.request({ kind: "save", session: this.#id });
+    asked?.catch(() => {}); // heard below
     await this.#opened;
-    if (engine.dead) {
-      const { state, position } = engine.rescue(this.#id);
-      return encodeState(identity, spec.state, position, state);
+    try {
+      const saved = await asked;
+      if (saved) return encodeState(identity, spec.state, saved.position!, saved.state!);
+    } catch (error) {
+      if (!engine.dead) throw error;
     }
-    const { state, position } = await engine.request({ kind: "save", session: this.#id });
-    return encodeState(identity, spec.state, position!, state!);
+    const { state, position } = engine.rescue(this.#id);
+    return encodeState(identity, spec.state, position, state);
+  }
+
+  /** @internal */
+  belongsTo(shared: Shared): boolean {
+    return shared === this.#shared;
   }
 
   /** Gives the state's memory back. A generation that still runs must be stopped first. */
@@ -169,32 +179,17 @@ export class Session {
   ): Promise<Done> {
     this.#check();
     this.#busy = true;
-    // Two reasons to stop: the caller's signal, and a callback of the caller's that throws.
-    const stop = new AbortController();
-    const forward = () => stop.abort(signal!.reason);
-    if (signal?.aborted) forward();
-    else signal?.addEventListener("abort", forward);
-    let failure: { error: unknown } | undefined;
     try {
       await this.#opened;
       const heard: Listener = {
         ...listener,
         fed: (position) => {
           this.#position = position;
-          try {
-            listener.fed?.(position);
-          } catch (error) {
-            failure ??= { error };
-            stop.abort(error);
-          }
+          listener.fed?.(position);
         },
       };
-      const done = await this.#shared.engine.request({ ...body, session: this.#id }, heard, stop.signal);
-      this.#position = done.position!;
-      if (failure) throw failure.error;
-      return done;
+      return await this.#shared.engine.request({ ...body, session: this.#id }, heard, signal);
     } finally {
-      signal?.removeEventListener("abort", forward);
       this.#busy = false;
     }
   }

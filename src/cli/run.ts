@@ -12,7 +12,8 @@ const PROMPT = "Once upon a time";
 const PROMPT_BYTES = 16 << 20;
 type WeightType = NonNullable<LoadOptions["weights"]>;
 const SHIPPED = "stories-7m.q8_0.gguf";
-const TYPES = ["f32", "f16", "bf16", "q8_0"] satisfies WeightType[];
+/** What weights can be converted to. */
+export const TYPES = ["f32", "f16", "bf16", "q8_0", "q7_0", "q5_1", "q5_0", "q4_1", "q4_0"] satisfies WeightType[];
 /** Numbers of a LoRA, by the option that gives them. */
 export const LORA: Readonly<Record<"lora-alpha" | "lora-strength", Range>> = {
   "lora-alpha": { low: 0, above: true, high: 1e6 },
@@ -41,8 +42,7 @@ export const SETTINGS: Readonly<Record<string, Setting>> = {
   "top-k": { option: "topK", ...COUNT, default: "0", about: "Choose among this many tokens; 0 is no limit" },
   "repetition-penalty": {
     option: "repetitionPenalty",
-    low: 0,
-    above: true,
+    low: 0.01,
     high: 100,
     default: "1",
     about: "Make tokens less likely that were generated before; 1 is off",
@@ -89,8 +89,8 @@ export const runCommand: CommandDef = {
     },
     model: {
       type: "string",
-      valueHint: "file",
-      description: `A GGUF file of RWKV-7 (default: ${SHIPPED}, which comes with the package)`,
+      valueHint: "model",
+      description: `A file, a folder, an address, or hf:owner/repo/file (default: ${SHIPPED}, which comes with the package)`,
     },
     ...settingArgs,
     seed: {
@@ -138,8 +138,9 @@ async function run(args: Arguments): Promise<void> {
   const threads = threadsOf(args.threads!, "run");
   const weights = weightsOf(args.weights);
   const lora = loraOf(args);
+  const words = wordsOf(args.prompt);
   const signal = interruption();
-  const [{ load }, prompt] = await Promise.all([import("../index.ts"), promptOf(args.prompt, signal)]);
+  const { load } = await import("../index.ts");
 
   const progress = new Progress("Loading");
   const where = args.model ?? new URL(`../weights/${SHIPPED}`, import.meta.url);
@@ -147,7 +148,8 @@ async function run(args: Arguments): Promise<void> {
   const model = await loading.finally(() => progress.end());
   try {
     const state = args.state === undefined ? undefined : await model.initialState(args.state, { signal });
-    await tell(model, state, prompt, options, signal);
+    // Last of all: whoever still types must not have done so for a model that is not there.
+    await tell(model, state, words ?? (await pipedPrompt(signal)), options, signal);
   } finally {
     await model.close();
   }
@@ -167,10 +169,15 @@ async function tell(
   await session.feed(prompt, { signal });
   const started = performance.now();
   let tokens = 0;
-  let end = prompt;
+  let end = "\n";
+  const endLine = async () => {
+    if (!end.endsWith("\n")) await write(stdout, "\n");
+    end = "\n";
+  };
   try {
     const generation = session.generate([], { ...options, signal });
     await write(stdout, dim(stdout, shown(prompt)));
+    end = prompt;
     for await (const { text } of generation) {
       tokens++;
       if (text === "") continue;
@@ -178,11 +185,13 @@ async function tell(
       end = text;
     }
     ({ tokens } = await generation.result);
+    await endLine();
   } catch (error) {
+    // What is said about it starts on a line of its own, if the output still takes one.
+    await endLine().catch(() => {});
     if (!signal.aborted) throw error;
   }
   const seconds = (performance.now() - started) / 1000;
-  if (!end.endsWith("\n")) await write(stdout, "\n");
   const speed = tokens > 0 ? ` at ${(tokens / seconds).toFixed(tokens < 10 * seconds ? 2 : 0)} per second` : "";
   stderr.write(`${tokens} token${tokens === 1 ? "" : "s"}${speed}, seed ${options.seed}\n`);
   signal.throwIfAborted();
@@ -224,9 +233,16 @@ function weightsOf(text: string | undefined): WeightType | undefined {
   throw new UsageError(`--weights must be one of ${TYPES.join(", ")}, not "${text}"`, "run");
 }
 
-/** The prompt from the command line; else what standard input brings, unless it is a terminal or empty; else the usual one. */
-async function promptOf(argument: string | undefined, signal: AbortSignal): Promise<string> {
-  if (argument !== undefined) return argument;
+/** The prompt from the command line, if there is one. */
+function wordsOf(argument: string | undefined): string | undefined {
+  // What the system hands over as bytes or half surrogates, Node has replaced by then: the text would be another one.
+  if (argument?.includes("\ufffd"))
+    throw new Error("the prompt is not UTF-8 text, or holds U+FFFD, which only standard input can bring");
+  return argument;
+}
+
+/** What standard input brings, unless it is a terminal or empty; else the usual prompt. */
+async function pipedPrompt(signal: AbortSignal): Promise<string> {
   if (process.stdin.isTTY) return PROMPT;
   const stop = () => process.stdin.destroy(signal.reason);
   signal.addEventListener("abort", stop, { once: true });

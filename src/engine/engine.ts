@@ -142,7 +142,8 @@ export class Engine {
         return;
       }
       case "save": {
-        const slot = this.#sessions.get(request.session)!;
+        const slot = this.#sessions.get(request.session);
+        if (slot === undefined) throw new RwkvError("closed", "The session was closed.");
         const state = readSlot(this.#spec, this.#memory, slot);
         this.#port.post({ kind: "done", job: request.job, state, position: this.#slots.position(slot) }, [
           state.buffer,
@@ -304,10 +305,12 @@ export class Engine {
     const heads: Head[] = [];
     const moved = new Map<Job, number>();
     const rows: number[][] = [];
-    // Who needs least comes first, then who waited longest: a long prompt fills what the generations leave of a step.
+    // Who waited longest comes first, then who needs least; a long prompt fills what a row for each of the others leaves of a step.
     const left = (job: Job) => job.tokens.length - job.at;
-    const waiting = [...this.#jobs].sort((a, b) => left(a) - left(b) || a.served - b.served);
+    const waiting = [...this.#jobs].sort((a, b) => a.served - b.served || left(a) - left(b));
+    let others = waiting.filter((job) => left(job) > 0).length;
     for (const job of waiting) {
+      if (left(job) > 0) others--;
       if (job.kind === "generate" && job.sampler < 0 && !this.#beginSampling(job)) continue;
       const room = spec.heads - heads.length;
       // A row of logits for each token, for the last one, or none.
@@ -317,7 +320,7 @@ export class Engine {
         if (wants === "last" && room > 0) heads.push({ job, row: slot + spec.hidden });
         continue;
       }
-      let take = Math.min(left(job), most - rows.length);
+      let take = Math.min(left(job), most - rows.length, Math.max(1, most - rows.length - others));
       if (wants === "all") take = Math.min(take, room);
       if (wants === "last" && take === left(job) && room === 0) take--;
       if (take === 0) continue;
@@ -480,7 +483,12 @@ export class Engine {
 
   #flushJob(job: Job): void {
     if (job.out.length === 0) return;
-    this.#port.post({ kind: "tokens", job: job.id, tokens: Uint32Array.from(job.out) });
+    this.#port.post({
+      kind: "tokens",
+      job: job.id,
+      tokens: Uint32Array.from(job.out),
+      position: this.#position(job),
+    });
     job.out.length = 0;
   }
 

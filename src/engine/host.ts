@@ -50,10 +50,11 @@ export async function arrange(
   return { mode: "team", build: `${kind}-threads`, threads: count };
 }
 
-/** What a request may hear before it is done. */
+/** What a request may hear before it is done. If one of these throws, the request is stopped and rejected with that error. */
 export interface Listener {
   tokens?(tokens: Uint32Array): void;
   logits?(logits: Float32Array<ArrayBuffer>): void;
+  /** The session's position after a commit. */
   fed?(position: number): void;
 }
 
@@ -63,6 +64,8 @@ interface Pending {
   listener: Listener;
   signal?: AbortSignal;
   onAbort?: () => void;
+  /** What a listener threw. */
+  failure?: { error: unknown };
 }
 
 type Body = Request extends infer R ? (R extends { job: number } ? Omit<R, "job"> : never) : never;
@@ -78,10 +81,9 @@ export class EngineHost {
   #ready!: () => void;
   /** Set when nobody answers any more. */
   #dead: RwkvError | undefined;
-  /** Set when a rank died, though the leader may still answer. */
   #closed = false;
 
-  /** Starts an engine on workers that were spawned for it (`spawnWorkers`). */
+  /** Starts an engine on workers that were spawned for it; none for an engine beside the caller. */
   static async start(
     platform: Platform,
     arrangement: Arrangement,
@@ -209,25 +211,20 @@ export class EngineHost {
     }
     const pending = this.#pending.get(reply.job);
     if (!pending) return;
-    switch (reply.kind) {
-      case "tokens":
-        pending.listener.tokens?.(reply.tokens);
-        return;
-      case "logits":
-        pending.listener.logits?.(reply.logits);
-        return;
-      case "fed":
-        pending.listener.fed?.(reply.position);
-        return;
-      case "done":
-        this.#forget(reply.job);
-        pending.resolve(reply);
-        return;
-      case "error":
-        this.#forget(reply.job);
-        if (reply.position !== undefined) pending.listener.fed?.(reply.position);
-        pending.reject(reply.code === "aborted" ? pending.signal!.reason : new RwkvError(reply.code, reply.message));
+    try {
+      if (reply.kind === "tokens") pending.listener.tokens?.(reply.tokens);
+      if (reply.kind === "logits") pending.listener.logits?.(reply.logits);
+      if ("position" in reply && reply.position !== undefined) pending.listener.fed?.(reply.position);
+    } catch (error) {
+      // A listener that throws ends its job with that error, not the process.
+      pending.failure ??= { error };
+      if (reply.kind !== "done" && reply.kind !== "error") this.#abort(reply.job);
     }
+    if (reply.kind !== "done" && reply.kind !== "error") return;
+    this.#forget(reply.job);
+    if (pending.failure) pending.reject(pending.failure.error);
+    else if (reply.kind === "done") pending.resolve(reply);
+    else pending.reject(reply.code === "aborted" ? pending.signal!.reason : new RwkvError(reply.code, reply.message));
   }
 
   #forget(job: number): void {

@@ -84,7 +84,7 @@ export type Reply =
   | Done
   | Failure
   | { kind: "ready" }
-  | { kind: "tokens"; job: number; tokens: Uint32Array }
+  | { kind: "tokens"; job: number; tokens: Uint32Array; position: number }
   | { kind: "fed"; job: number; position: number }
   | { kind: "logits"; job: number; logits: Float32Array<ArrayBuffer> };
 

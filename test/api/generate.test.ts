@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { hex8, xxhash32 } from "../../src/bytes/hash.ts";
 import type { ErrorCode } from "../../src/errors.ts";
-import type { GenerateOptions, Generation } from "../../src/generate.ts";
+import type { GenerateOptions, Generation, Part } from "../../src/generate.ts";
 import { ids, open, parse, standing, standingAfter } from "../engine/setup.ts";
 import { refused } from "../refused.ts";
 import { runs } from "../runs.ts";
@@ -34,7 +34,7 @@ test("options out of range are named with their range, and leave no session behi
     ["temperature", [-0.1, 100.5, Number.NaN, "1", null, true], /a number from 0 to 100/],
     ["topP", [0, -1, 1.01, Number.NaN, "0.5"], /a number from above 0 to 1/],
     ["topK", [-1, 2 ** 31, 0.5, "1"], /an integer from 0 to 2147483647/],
-    ["repetitionPenalty", [0, -1, 101, Number.NaN], /a number from above 0 to 100/],
+    ["repetitionPenalty", [0, 0.001, -1, 101, Number.NaN], /a number from 0.01 to 100/],
     ["presencePenalty", [-101, 101, Number.NaN], /a number from -100 to 100/],
     ["frequencyPenalty", [-101, 101, Number.NaN], /a number from -100 to 100/],
     ["penaltyDecay", [-0.1, 1.1, Number.NaN], /a number from 0 to 1/],
@@ -317,6 +317,46 @@ test("logits that are no numbers end a generation with an error, and hurt nobody
   assert.is((await session.generate([], { maxTokens: 2, stopTokens: [] }).result).tokens, 2);
   await broken.close();
   await session.close();
+});
+
+test("every part is one token, however a text ends within a character", async () => {
+  for (let seed = 0; seed < 40; seed++) {
+    const generation = model.generate([7], { maxTokens: 3, temperature: 100, topP: 1, seed, stopTokens: [] });
+    const parts: Part[] = [];
+    for await (const part of generation) parts.push(part);
+    assert.is(parts.length, (await generation.result).tokens);
+    const bytes = parts.flatMap(({ token }) => [...model.tokenizer.bytes(token)]);
+    assert.is(
+      parts.map(({ text }) => text).join(""),
+      new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes)),
+    );
+  }
+});
+
+test("a tokenizer that throws ends its generation with that error, in every mode", async () => {
+  for (const threads of [0, 2]) {
+    const broken = {
+      kind: "mine",
+      size: model.tokenizer.size,
+      eos: [],
+      encode: () => Uint32Array.of(7),
+      decode: () => "",
+      bytes: () => {
+        throw new RangeError("no such bytes");
+      },
+    };
+    const own = await open({ threads, vocabulary: broken });
+    const error = await own
+      .generate("x", { maxTokens: 20 })
+      .text()
+      .then(
+        () => undefined,
+        (reason) => reason,
+      );
+    assert.instance(error, RangeError);
+    assert.is((await own.forward([1])).length, 1);
+    await own.close();
+  }
 });
 
 test.run();

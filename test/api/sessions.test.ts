@@ -337,4 +337,30 @@ test("options of load that are out of range are named with their range", async (
   for (const [options, said] of cases) await refused(open(options), "input", said);
 });
 
+test("a save that was asked for before a close is of that session, whatever takes its place", async () => {
+  for (const threads of [0, 2]) {
+    const own = await open({ threads });
+    const one = own.session();
+    await one.feed(ids(20, 1));
+    const expected = await standing(one);
+    const other = own.session();
+    await other.feed(ids(9, 2));
+    const bytes = await other.save();
+    const saving = one.save();
+    await one.close();
+    const next = own.session(bytes);
+    const restored = own.session(await saving);
+    assert.is(await standing(restored), expected);
+    assert.is(restored.position, 20);
+    await next.close();
+    await own.close();
+  }
+});
+
+test("a session of another model is refused", async () => {
+  const own = await open({ threads: 0 });
+  await refused(own.forward([1], model.session()), "input", /another model/);
+  await own.close();
+});
+
 test.run();

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { TextStream } from "../../src/text/stream.ts";
+import { runs } from "../runs.ts";
 
 /** UTF-8 decoding as the Encoding Standard writes it down: one U+FFFD for each maximal part of a character. */
 function decode(bytes: Uint8Array): string {
@@ -90,6 +91,23 @@ test("a byte order mark is kept, at the start and after a flush", () => {
     assert.is(stream.push(Uint8Array.of(0xbf, 0x61)), "\ufeffa");
     assert.is(stream.flush(), "");
   }
+});
+
+test("unfinished is true whenever a flush would give something", () => {
+  fc.assert(
+    fc.property(bytesWithEdges, fc.array(fc.nat(4)), (bytes, lengths) => {
+      const stream = new TextStream();
+      let at = 0;
+      for (const length of [...lengths, bytes.length]) {
+        stream.push(bytes.subarray(at, at + length));
+        at = Math.min(bytes.length, at + length);
+        const copy = new TextStream();
+        copy.push(bytes.subarray(0, at));
+        if (copy.flush() !== "") assert.ok(stream.unfinished);
+      }
+    }),
+    { numRuns: runs(500) },
+  );
 });
 
 test.run();
