@@ -1,8 +1,6 @@
-// The model that comes with the package: what it writes, bit for bit, and what its 8 bits cost.
-//
-// RWKV_STORIES_F16=path/to/stories-7m.f16.gguf adds the model as it was before quantising, 15 MB that the repository does not
-// carry, against the logits and texts of a float64 reference.
-import { existsSync, readFileSync } from "node:fs";
+// The model that comes with the package: what it writes, bit for bit, and what its 8 bits cost. And as it was before quantising,
+// in f16: against the logits and texts of a float64 reference.
+import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Model } from "../../src/api/model.ts";
@@ -10,6 +8,7 @@ import { hashOf, open } from "../engine/setup.ts";
 import { divergence } from "./divergence.ts";
 
 const SHIPPED = "weights/stories-7m.q8_0.gguf";
+const ORIGINAL = "test/fixtures/stories-7m.f16.gguf";
 
 interface Case {
   prompt: string;
@@ -85,29 +84,20 @@ test("the shipped model's logits are near those of float weights in float64", as
 });
 
 const floats = (base64: string) => new Float32Array(new Uint8Array(Buffer.from(base64, "base64")).buffer);
-const original = process.env.RWKV_STORIES_F16;
 
-if (original) {
-  test("in f16: logits after the prompts within 5e-5 of float64, and the same texts", async () => {
-    assert.ok(existsSync(original), `RWKV_STORIES_F16 is ${original}: there is no such file`);
-    for (const threads of [0, 2]) {
-      const model = await open({ threads }, original);
-      for (const { prompt, tokens, lastLogits, greedy: ids, text } of float) {
-        assert.equal([model.tokenizer.bos!, ...model.tokenizer.encode(prompt)], tokens);
-        const right = floats(lastLogits);
-        const found = (await model.forward(tokens)).at(-1)!;
-        const d = right.reduce((most, x, i) => Math.max(most, Math.abs(x - found[i])), 0);
-        assert.ok(d <= 5e-5, `${prompt}: ${d}`);
-        const said = await greedy(model, prompt, ids.length);
-        assert.equal(said.tokens, ids);
-        assert.is(said.text, text);
-      }
-      await model.close();
+test("in f16: logits after the prompts within 5e-5 of float64, and the same texts", async () => {
+  for (const threads of [0, 2]) {
+    const model = await open({ threads }, ORIGINAL);
+    for (const { prompt, tokens, lastLogits, greedy: ids, text } of float) {
+      assert.equal([model.tokenizer.bos!, ...model.tokenizer.encode(prompt)], tokens);
+      const right = floats(lastLogits);
+      const found = (await model.forward(tokens)).at(-1)!;
+      const d = right.reduce((most, x, i) => Math.max(most, Math.abs(x - found[i])), 0);
+      assert.ok(d <= 5e-5, `${prompt}: ${d}`);
+      assert.equal(await greedy(model, prompt, ids.length), { tokens: ids, text });
     }
-  });
-} else {
-  console.log("Skipped: stories-7m in f16; set RWKV_STORIES_F16 to the path of stories-7m.f16.gguf.");
-  test.skip("in f16: logits after the prompts within 5e-5 of float64, and the same texts");
-}
+    await model.close();
+  }
+});
 
 test.run();
