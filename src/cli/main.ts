@@ -9,7 +9,7 @@ import { convertCommand, quantizeCommand } from "./convert.ts";
 import { inspectCommand } from "./inspect.ts";
 import { Interrupted } from "./interrupt.ts";
 import { runCommand as run } from "./run.ts";
-import { hasColors, isBrokenPipe, printable, write } from "./terminal.ts";
+import { hasColors, printable, write } from "./terminal.ts";
 
 const meta = { name: "rwkv", version, description: "RWKV language models on the CPU" };
 // Without a prototype, so that `rwkv constructor` is no command.
@@ -47,15 +47,13 @@ function fail(error: unknown): void {
     process.exitCode = error.exitCode;
     return;
   }
-  // Whoever read the output has what they wanted, as in `rwkv run | head`.
-  if (isBrokenPipe(error)) return;
   process.exitCode = 1;
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`rwkv: ${printable(message).replaceAll("\n", " ")}\n`);
   if (process.env.RWKV_DEBUG === "1" && error instanceof Error) console.error(error);
 }
 
-// Failed writes are heard of where they are made.
+// Failed writes are heard of where they are made; that nobody reads what is said on standard error is no reason to crash.
 process.stdout.on("error", () => {});
 process.stderr.on("error", () => {});
 try {

@@ -244,6 +244,7 @@ function wordsOf(argument: string | undefined): string | undefined {
 /** What standard input brings, unless it is a terminal or empty; else the usual prompt. */
 async function pipedPrompt(signal: AbortSignal): Promise<string> {
   if (process.stdin.isTTY) return PROMPT;
+  signal.throwIfAborted();
   const stop = () => process.stdin.destroy(signal.reason);
   signal.addEventListener("abort", stop, { once: true });
   const parts: Uint8Array[] = [];

@@ -6,16 +6,14 @@ import { reasonOf } from "./system.ts";
 export function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     stream.write(text, (error) => {
-      if (!error) resolve();
-      else if (isBrokenPipe(error)) reject(error);
-      else reject(new Error(`the output cannot be written: ${reasonOf(error)}`, { cause: error }));
+      if (!error) return resolve();
+      const isClosed = (error as NodeJS.ErrnoException).code === "EPIPE";
+      const what = isClosed
+        ? "the output was closed before the text was complete"
+        : `the output cannot be written: ${reasonOf(error)}`;
+      reject(new Error(what, { cause: error }));
     });
   });
-}
-
-/** Whether an error says that nobody reads what is written any more. */
-export function isBrokenPipe(error: unknown): boolean {
-  return error instanceof Error && (error as NodeJS.ErrnoException).code === "EPIPE";
 }
 
 /** Text without control characters other than tab and line feed: a model's text, or a file's names, must not steer a terminal. */

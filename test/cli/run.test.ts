@@ -1,9 +1,12 @@
 // `rwkv run`, as a user would run it.
+import type { ChildProcess } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { SETTINGS, THREADS } from "../../src/cli/run.ts";
+import { SETTINGS, THREADS, TYPES } from "../../src/cli/run.ts";
+import { TARGET_TYPES } from "../../src/engine/planner.ts";
 import { samplingOf } from "../../src/generate.ts";
+import { edited } from "../model/edited.ts";
 import { fixture } from "../weights/support.ts";
 import { rwkv, start } from "./rwkv.ts";
 
@@ -77,8 +80,8 @@ test("every option does something", async () => {
   assert.is((await rwkv([...drawn, "--temp=-0.0"])).stdout, plain);
   const fixtureModel = ["--model", "test/fixtures/v7.f16.gguf"];
   assert.is.not((await rwkv([...greedy, ...fixtureModel])).stdout, plain);
-  for (const type of ["f32", "f16", "bf16", "q8_0"])
-    assert.is((await rwkv([...greedy, "--weights", type])).code, 0, type);
+  assert.equal(TYPES, TARGET_TYPES);
+  for (const type of TYPES) assert.is((await rwkv([...greedy, "--weights", type])).code, 0, type);
 });
 
 test("the ranges of options are those of the interface", () => {
@@ -125,7 +128,7 @@ const refusals: [args: string[], message: RegExp][] = [
   [["--threads", "-1"], /--threads must be auto or an integer/],
   [["--seed", "-1"], /--seed must be an integer from 0 to 2\^64 - 1/],
   [["--seed", "18446744073709551616"], /--seed must be an integer from 0 to 2\^64 - 1/],
-  [["--weights", "q4_0"], /--weights must be one of f32, f16, bf16, q8_0, not "q4_0"/],
+  [["--weights", "q6_k"], /--weights must be one of f32, f16, bf16, q8_0, .*, q4_0, not "q6_k"/],
   [["--weights", "toString"], /--weights must be one of/],
   [["--colour", "red"], /unknown option --colour/],
   [["--prompt=hello"], /unknown option --prompt/],
@@ -170,14 +173,61 @@ test("an interrupt ends the text where it is", async () => {
   }
 });
 
-test("a reader who leaves is no error", async () => {
+test("a prompt that is not UTF-8, or came to us with U+FFFD in the place of bytes, is refused", async () => {
+  const refused = "rwkv: the prompt is not UTF-8 text, or holds U+FFFD, which only standard input can bring\n";
+  // The shell's printf makes bytes that no argument of `spawn` can hold.
+  const command = `exec "$0" dist/cli.js run "$(printf 'A\\377B')"`;
+  assert.equal(await start("sh", ["-c", command, process.execPath]), { code: 1, stdout: "", stderr: refused });
+  for (const prompt of ["A \ufffd", "half a pair: \ud83d"])
+    assert.equal(await rwkv(["run", prompt]), { code: 1, stdout: "", stderr: refused });
+  const piped = await rwkv(["run", "--max-tokens", "1"], { input: "A \ufffd cat" });
+  assert.is(piped.code, 0, piped.stderr);
+  assert.match(piped.stdout, /^A \ufffd cat/);
+});
+
+test("a model that is not there is missed before standard input is read", async () => {
+  for (const missing of [
+    ["--model", "none.gguf"],
+    ["--state", "none.pth"],
+  ]) {
+    // Standard input is open and brings nothing: a command that waits for it does not end.
+    const { code, stderr } = await rwkv(["run", ...missing], { input: null });
+    assert.match(stderr, /^rwkv: none\.\w+ cannot be opened: there is no such file\n$/);
+    assert.is(code, 1);
+  }
+});
+
+test("an error in mid-text starts on a new line", async () => {
+  // Every number is finite, but the logits are not.
+  const bytes = await edited("v7.f32.gguf", (tensors) => {
+    const { bytes } = tensors.get("output.weight")!;
+    new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4).fill(3e38);
+  });
+  const args = ["dist/cli.js", "run", "--model", file("diverges.gguf", bytes), "Hello"];
+  const { code, stdout } = await start("sh", ["-c", '"$0" "$@" 2>&1', process.execPath, ...args]);
+  assert.match(stdout, /^Hello\nrwkv: [^\n]*logits are not numbers[^\n]*\n$/);
+  assert.is(code, 1);
+});
+
+const CLOSED = "rwkv: the output was closed before the text was complete\n";
+
+test("a reader who leaves before the end is told, and ends it", async () => {
   const gone = await rwkv([...ENDLESS, "Once"], { onOutput: (child) => child.stdout!.destroy() });
-  assert.is(gone.stderr, "");
-  assert.is(gone.code, 0);
+  assert.is(gone.stderr, CLOSED);
+  assert.is(gone.code, 1);
   const command = `{ "$0" dist/cli.js "$@"; echo "code $?" >&2; } | head -c 10`;
   const { stdout, stderr } = await start("sh", ["-c", command, process.execPath, ...ENDLESS]);
   assert.is(stdout, "Once upon ");
-  assert.is(stderr, "code 0\n");
+  assert.is(stderr, `${CLOSED}code 1\n`);
+});
+
+test("nobody has to read standard error", async () => {
+  const few = ["run", "--temp", "0", "--max-tokens", "5"];
+  const onStart = (child: ChildProcess) => child.stderr!.destroy();
+  assert.equal({ ...(await rwkv(few, { onStart })), stderr: "" }, { ...(await rwkv(few)), stderr: "" });
+  assert.is((await rwkv(["run", "--temp", "-1"], { onStart })).code, 1);
+  const onOutput = (child: ChildProcess) => child.stdout!.destroy();
+  assert.is((await rwkv([...ENDLESS, "Once"], { onStart, onOutput })).code, 1);
 });
 
 test("output that cannot be written is an error", async () => {

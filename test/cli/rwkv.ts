@@ -12,16 +12,18 @@ export interface Outcome {
 const LIMIT = 60;
 
 interface Options {
-  /** What standard input brings; nothing at all by default. */
-  input?: string | Uint8Array;
+  /** What standard input brings; nothing at all by default. `null`: nothing, but it stays open. */
+  input?: string | Uint8Array | null;
+  onStart?: (child: ChildProcess) => void;
   /** Called when the first output has come. */
   onOutput?: (child: ChildProcess) => void;
 }
 
 /** Resolves when the process has ended and nothing holds its output open any more: nothing is left running then. */
-export function start(command: string, args: string[], { input, onOutput }: Options = {}): Promise<Outcome> {
+export function start(command: string, args: string[], { input, onStart, onOutput }: Options = {}): Promise<Outcome> {
   const child = spawn(command, args, { stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"] });
-  child.stdin?.end(input);
+  if (input !== null) child.stdin?.end(input);
+  onStart?.(child);
   const text = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {
     child[name]!.setEncoding("utf8").on("data", (part: string) => {
