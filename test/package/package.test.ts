@@ -7,7 +7,9 @@ import { formatMessage } from "publint/utils";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { node } from "../../scripts/program.ts";
+import { part, pthOf } from "../model/tuned.ts";
 import { list, scan } from "../rules/scan.ts";
+import { programs } from "../runtimes/runtimes.ts";
 
 /** Stands for a user's project: it has a package.json, so that `rwkv-wasm` is looked for in its node_modules. */
 const project = "build/package";
@@ -97,6 +99,46 @@ test("can be imported, and offers load()", async () => {
   const { code, output } = await node(`${project}/use.js`, [], 60);
   assert.is(output, "function\n");
   assert.is(code, 0);
+});
+
+/** The programs on the front page: the ten lines, and what else there is. */
+const [tenLines, more] = [...readFileSync("README.md", "utf8").matchAll(/^```js\n(.*?)^```$/gms)].map(
+  ([, code]) => code,
+);
+
+test("the front page's ten lines tell the same story in every runtime, from a folder that has nothing but the package", async () => {
+  writeFileSync(`${project}/story.js`, tenLines);
+  const args = ["run", "Once upon a time", "--max-tokens", "100", "--seed", "7"];
+  const story = execFileSync(process.execPath, [`${unpacked}/dist/cli.js`, ...args], {
+    encoding: "utf8",
+    stdio: "pipe",
+  });
+  // Relative paths would be found in the repository.
+  const told = execFileSync(process.execPath, ["story.js"], { cwd: project, encoding: "utf8" });
+  assert.ok(told.length > 200);
+  assert.is(`Once upon a time${told}`.trimEnd(), story.trimEnd());
+  for (const { name, run } of programs()) {
+    const { code, output } = await run(`${project}/story.js`, 120);
+    assert.is(output, told, name);
+    assert.is(code, 0, name);
+  }
+});
+
+test("what else there is on the front page is there", () => {
+  const state = Array.from({ length: 6 }, (_, i) => part(`blocks.${i}.att.time_state`, [4, 64, 64], i + 1));
+  writeFileSync(`${project}/style.pth`, pthOf(state));
+  const opened = tenLines.slice(0, tenLines.indexOf("try {"));
+  const shown =
+    "console.log(JSON.stringify([session.position, other.position, reply.length > 0, logits.length, model.info.version]));";
+  writeFileSync(
+    `${project}/more.js`,
+    `${opened}${more}model.session(tuned);\nmodel.session(bytes);\n${shown}\nawait model.close();\n`,
+  );
+  const output = execFileSync(process.execPath, ["more.js"], { cwd: project, encoding: "utf8" });
+  const [position, forked, replied, count, version] = JSON.parse(output);
+  assert.ok(forked > 1 && position > forked, output);
+  assert.equal([replied, version], [true, "7"]);
+  assert.ok(count > 0);
 });
 
 test("its types compile in a strict project, with the libraries' types checked too", async () => {
