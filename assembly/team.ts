@@ -1,7 +1,7 @@
 // A team of ranks, each in a worker of its own, goes through one program together. What they share is TEAM_* in `ops.ts`.
-// Waiting: spin for a while, which is what a balanced program on free cores needs; then sleep, because a partner that lost its core
-// will not come back sooner for our spinning, and may even want ours. How long a rank spins it learns for itself: longer as long
-// as spinning succeeds, half as long each time it had to sleep after all. Nobody sleeps without looking: sleeps are timed, and after each the
+// Waiting: spin for about as long as waking up from a sleep takes, which is what a balanced program on free cores never needs to
+// the end; then sleep, because a partner that lost its core will not come back sooner for our spinning. (A shorter spin makes
+// sleepers of everybody: whoever waits for one that is waking up falls asleep in turn.) Nobody sleeps without looking: sleeps are timed, and after each the
 // poison flag is read, so a dead partner ends the program instead of hanging it.
 
 import {
@@ -19,21 +19,8 @@ import {
   TEAM_VERDICT,
 } from "./ops";
 
-/** Rounds of spinning, some 100 microseconds to few: the most, and the least. */
-const MOST_SPINS: i32 = 100000;
-const LEAST_SPINS: i32 = 1000;
-// Each rank's own: globals belong to an instance, and are not in the shared memory.
-let fence_spins: i32 = MOST_SPINS;
-let call_spins: i32 = MOST_SPINS;
-
-function longer(spins: i32): i32 {
-  return min(MOST_SPINS, spins + (spins >> 5) + 1);
-}
-
-function shorter(spins: i32): i32 {
-  return max(LEAST_SPINS, spins >> 1);
-}
-
+/** Rounds of spinning: 60 to 100 microseconds. */
+const SPINS: i32 = 200000;
 /** One sleep at the barrier, and how many of them without any progress mean that a partner is gone. */
 const NAP: i64 = 500_000_000;
 const NAPS: i32 = 60;
@@ -49,12 +36,10 @@ export function fence(team: usize, ranks: i32): i32 {
     atomic.store<i32>(team, phase + 1, TEAM_PHASE);
     if (atomic.load<i32>(team, TEAM_SLEEPERS)) atomic.notify(team + TEAM_PHASE, -1);
   } else {
-    let spins = fence_spins;
-    while (atomic.load<i32>(team, TEAM_PHASE) == phase) if (--spins == 0) break;
-    if (spins > 0) fence_spins = longer(fence_spins);
-    else {
-      fence_spins = shorter(fence_spins);
-      while (atomic.load<i32>(team, TEAM_PHASE) == phase) if (!doze(team, phase)) return RUN_POISONED;
+    let spins = SPINS;
+    while (atomic.load<i32>(team, TEAM_PHASE) == phase) {
+      if (--spins > 0) continue;
+      if (!doze(team, phase)) return RUN_POISONED;
     }
   }
   if (atomic.load<i32>(team, TEAM_POISON)) return RUN_POISONED;
@@ -95,10 +80,9 @@ export function call(team: usize, program: usize): void {
 /** The other ranks: waits for a program newer than `epoch`; false when there will be none. */
 export function await_call(team: usize, epoch: i32): bool {
   if (!ASC_FEATURE_THREADS) return false;
-  let spins = call_spins;
-  while (atomic.load<i32>(team, TEAM_EPOCH) == epoch) if (--spins == 0) break;
-  call_spins = spins > 0 ? longer(call_spins) : shorter(call_spins);
+  let spins = SPINS;
   while (atomic.load<i32>(team, TEAM_EPOCH) == epoch) {
+    if (--spins > 0) continue;
     if (atomic.load<i32>(team, TEAM_POISON)) return false;
     atomic.add<i32>(team, 1, TEAM_IDLE);
     atomic.wait<i32>(team + TEAM_EPOCH, epoch, -1);
