@@ -19,7 +19,7 @@ import {
 } from "../assembly/ops.ts";
 import { type Build, instantiate, type Kernels } from "../src/engine/kernels.ts";
 import { Arena, align, createMemory } from "../src/engine/memory.ts";
-import { WEIGHT_TYPES, type WeightType } from "../src/engine/planner.ts";
+import { WEIGHT_TYPES, type WeightType } from "../src/engine/weight-types.ts";
 import { compiled, usableBuilds } from "./lib/built.ts";
 import { Limits, limitsModule } from "./lib/limits.ts";
 import { measure } from "./lib/measure.ts";

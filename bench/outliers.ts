@@ -10,7 +10,7 @@ import { mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { readPieces } from "../src/bytes/source.ts";
 import { Converter, PIECE_NUMBERS } from "../src/engine/converter.ts";
-import type { WeightType } from "../src/engine/planner.ts";
+import type { WeightType } from "../src/engine/weight-types.ts";
 import { platform } from "../src/platform/node.ts";
 import { bytesOf, DTYPES } from "../src/weights/dtype.ts";
 import { type GgufTensor, readGguf } from "../src/weights/gguf.ts";

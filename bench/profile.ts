@@ -20,9 +20,9 @@ import {
 } from "../assembly/ops.ts";
 import { loadModel } from "../src/api/load.ts";
 import { instantiate } from "../src/engine/kernels.ts";
-import { WEIGHT_TYPES, type WeightType } from "../src/engine/planner.ts";
 import type { Platform, WorkerHandle } from "../src/engine/platform.ts";
 import type { Reply, Request, Start } from "../src/engine/protocol.ts";
+import { WEIGHT_TYPES, type WeightType } from "../src/engine/weight-types.ts";
 import { begin } from "../src/engine/worker.ts";
 import { platform } from "../src/platform/node.ts";
 import { compiled, usableBuilds } from "./lib/built.ts";

@@ -1,7 +1,7 @@
 // What fewer bits cost: how far a model's predictions are from those of a reference, over a text. Each document is one session:
 // token 0, the text, token 0; every token but the first is predicted. The measure is the Kullback-Leibler divergence of the
 // model's distribution from the reference's, per token; beside it, how well each of them predicts the text.
-import type { WeightType } from "../src/engine/planner.ts";
+import type { WeightType } from "../src/engine/weight-types.ts";
 import { builtPackage } from "./lib/built.ts";
 import { documents } from "./lib/documents.ts";
 import { options } from "./lib/options.ts";

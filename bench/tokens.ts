@@ -3,7 +3,7 @@
 // none sees what another left behind, and its memory can be told.
 import { resourceUsage } from "node:process";
 import { node } from "../scripts/program.ts";
-import type { WeightType } from "../src/engine/planner.ts";
+import type { WeightType } from "../src/engine/weight-types.ts";
 import { builtPackage, usableBuilds } from "./lib/built.ts";
 import { median } from "./lib/measure.ts";
 import { list, numbers, options } from "./lib/options.ts";

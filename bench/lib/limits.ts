@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { newest } from "../../scripts/newest.mjs";
 import { node } from "../../scripts/program.ts";
 import type { Arena } from "../../src/engine/memory.ts";
-import type { WeightType } from "../../src/engine/planner.ts";
+import type { WeightType } from "../../src/engine/weight-types.ts";
 import {
   DOT,
   DOT_MACS,

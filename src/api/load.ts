@@ -2,8 +2,9 @@
 
 import { NUMERICS, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
 import { EngineHost } from "../engine/host.ts";
-import { Planner, tileKind, tileNibbles, type WeightType } from "../engine/planner.ts";
+import { Planner } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
+import { tileKind, tileNibbles, type WeightType } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import { configOf } from "../model/config.ts";
 import { type LoadProgress, loadTensors } from "../model/load.ts";

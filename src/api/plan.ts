@@ -1,8 +1,9 @@
 /** What the user decides about how a model is kept and run, checked, and as the planner wants it. */
 
 import { arrange, MAX_THREADS } from "../engine/host.ts";
-import { type PlannerOptions, TARGET_TYPES, type WeightType } from "../engine/planner.ts";
+import type { PlannerOptions } from "../engine/planner.ts";
 import type { Platform } from "../engine/platform.ts";
+import { TARGET_TYPES, type WeightType } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 
 export interface PlanOptions {

@@ -1,6 +1,6 @@
 /** What every entry exports beside `load`, `convert` and `inspect`. */
 
-export type { WeightType } from "../engine/planner.ts";
+export type { WeightType } from "../engine/weight-types.ts";
 export { type ErrorCode, RwkvError } from "../errors.ts";
 export type { GenerateOptions, Generation, GenerationResult, Part } from "../generate.ts";
 export type { Container } from "../model/convert.ts";

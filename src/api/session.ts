@@ -1,9 +1,9 @@
 /** A session: one line of text that a model has taken in, held as its recurrent state. */
 
 import type { EngineHost, Listener } from "../engine/host.ts";
-import type { EngineSpec } from "../engine/planner.ts";
 import type { Platform } from "../engine/platform.ts";
 import type { Done } from "../engine/protocol.ts";
+import type { EngineSpec } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
 import { type GenerateOptions, Generation, samplingOf } from "../generate.ts";
 import { decodeState, encodeState, type Identity } from "../model/state.ts";

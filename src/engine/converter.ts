@@ -2,7 +2,7 @@
 
 import { instantiate, type Kernels } from "./kernels.ts";
 import { Arena, createMemory } from "./memory.ts";
-import { WEIGHT_TYPES, type WeightType } from "./planner.ts";
+import { WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
 
 /** Most numbers in one piece; a multiple of every type's block. The memory is about three times as many f32. */
 export const PIECE_NUMBERS = 1 << 18;

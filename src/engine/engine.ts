@@ -29,9 +29,11 @@ import { hex8, xxhash32 } from "../bytes/hash.ts";
 import { RwkvError } from "../errors.ts";
 import { instantiate, type Kernels } from "./kernels.ts";
 import { align, createMemory } from "./memory.ts";
-import { type EngineSpec, FORMS, mergeRoom, tileKind, WEIGHT_TYPES, type WeightType } from "./planner.ts";
+import { mergeRoom } from "./planner.ts";
 import type { Port, Reply, Request, Rows, Sampling } from "./protocol.ts";
 import { readSlot, Slots, writeSlot } from "./slots.ts";
+import { type EngineSpec, FORMS } from "./spec.ts";
+import { tileKind, WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
 
 /** What the engine needs from where it runs. */
 export interface Surroundings {

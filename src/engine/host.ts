@@ -12,10 +12,10 @@ import { RwkvError } from "../errors.ts";
 import { Engine } from "./engine.ts";
 import type { Build } from "./kernels.ts";
 import { createMemory } from "./memory.ts";
-import type { EngineSpec } from "./planner.ts";
 import type { Platform, WorkerHandle } from "./platform.ts";
 import type { Done, Port, Reply, Request } from "./protocol.ts";
 import { readSlot } from "./slots.ts";
+import type { EngineSpec } from "./spec.ts";
 
 export type Mode = "team" | "worker" | "inline";
 

@@ -17,11 +17,6 @@ import {
   F_ROWS,
   FINISH_BIAS,
   FINISH_GATED,
-  FORM_EXP,
-  FORM_EXP_MINUS_EXP,
-  FORM_MINUS_EXP,
-  FORM_ONE_MINUS,
-  FORM_X,
   H_BATCH,
   H_SCRATCH,
   H_SCRATCH_STRIDE,
@@ -42,158 +37,16 @@ import {
   RECORD_BYTES,
   ROW_BYTES,
   SCRATCH_BYTES,
-  T_Q7_0,
   TEAM_BYTES,
-  TILE_HALVES,
-  TILE_MINIMUM,
-  TILE_SYMMETRIC,
   WKV6_DECAY,
   WKV6_GATE,
 } from "../../assembly/ops.ts";
 import { RwkvError } from "../errors.ts";
-import type { DType, TensorInfo } from "../types.ts";
-import { DTYPES } from "../weights/dtype.ts";
+import type { TensorInfo } from "../types.ts";
 import { Arena, align, gib, LIMIT } from "./memory.ts";
+import type { EngineSpec, Load, Merge, StatePart, VectorSource } from "./spec.ts";
+import { packedBytes, storedRow, tileKind, WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
 
-/** The types that weights can have in memory, with their number in the engine. */
-export type WeightType = DType | "q7_0";
-export const WEIGHT_TYPES = {
-  ...(Object.fromEntries(Object.entries(DTYPES).map(([name, { id }]) => [name, id])) as Record<DType, number>),
-  q7_0: T_Q7_0,
-} as const satisfies Record<WeightType, number>;
-
-/** The types that weights can be converted to. */
-export const TARGET_TYPES: readonly WeightType[] = [
-  "f32",
-  "f16",
-  "bf16",
-  "q8_0",
-  "q7_0",
-  "q5_1",
-  "q5_0",
-  "q4_1",
-  "q4_0",
-];
-
-/** How the tiles of a quantised type look in memory, a TILE_* number; 0 for floats. See assembly/blocks.ts. */
-export function tileKind(type: WeightType): number {
-  switch (type) {
-    case "f32":
-    case "f16":
-    case "bf16":
-      return 0;
-    case "q4_1":
-    case "q5_1":
-    case "q4_k":
-    case "q5_k":
-      return TILE_MINIMUM;
-    case "q2_k":
-    case "q3_k":
-    case "q6_k":
-      return TILE_HALVES;
-    default:
-      return TILE_SYMMETRIC;
-  }
-}
-
-/** What kernels want of a vector whose official numbers are x, with its number in the engine. */
-export const FORMS = {
-  x: FORM_X,
-  "exp(x)": FORM_EXP,
-  "-exp(x)": FORM_MINUS_EXP,
-  "exp(-exp(x))": FORM_EXP_MINUS_EXP,
-  "1 - x": FORM_ONE_MINUS,
-} as const;
-export type VectorForm = keyof typeof FORMS;
-
-/** A vector in a file: what becomes of its numbers, and how often in a row each of them is wanted. */
-export interface VectorSource {
-  readonly tensor: TensorInfo;
-  readonly form: VectorForm;
-  readonly times: number;
-}
-
-/** A low-rank change to a matrix, added while that is loaded: + b a * (strength * (alpha / rank)). */
-export interface Merge {
-  /** [rank, inputs] and [outputs, rank], as floats. */
-  readonly a: TensorInfo;
-  readonly b: TensorInfo;
-  readonly rank: number;
-  readonly alpha: number;
-  readonly strength: number;
-  /** What the file has multiplied the matrix by already, and the change has not been: a power of 2. */
-  readonly scaled: number;
-}
-
-/** An order to the engine: bring this tensor to this place. `count`: numbers in memory. */
-export type Load = { bytes: number } & (
-  | {
-      kind: "matrix";
-      tensor: TensorInfo;
-      type: WeightType;
-      address: number;
-      rows: number;
-      columns: number;
-      merge?: Merge;
-    }
-  | ({ kind: "vector"; address: number; count: number } & VectorSource)
-  | { kind: "table"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number }
-);
-
-/** A part of a session's state. */
-export interface StatePart {
-  readonly name: string;
-  /** Where it starts in a slot, in bytes. */
-  readonly offset: number;
-  readonly shape: readonly number[];
-  /** What a fresh session has there. */
-  readonly fill: number;
-}
-
-/** All that the engine needs in order to run a model. Plain data: it crosses to workers. */
-export interface EngineSpec {
-  /** Bytes that must exist from the start, and the most that may be needed. */
-  readonly bytes: number;
-  readonly maximumBytes: number;
-  readonly ranks: number;
-  readonly team: number;
-  readonly batch: number;
-  readonly program: number;
-  readonly image: Uint32Array;
-  /** Most tokens, and most rows of logits, in one run. */
-  readonly rows: number;
-  readonly heads: number;
-  /** List of the addresses of the rows whose logits are wanted. */
-  readonly headList: number;
-  readonly x: number;
-  readonly xStride: number;
-  readonly logits: number;
-  readonly logitsStride: number;
-  readonly vocab: number;
-  /** Sampling: a work area, then `generations` areas of parameters and of counts. */
-  readonly samplerWork: number;
-  readonly samplers: number;
-  readonly samplerStride: number;
-  readonly generations: number;
-  /** A u32 per session: the address of its slot, so that a host that shares the memory can rescue it. */
-  readonly directory: number;
-  readonly sessions: number;
-  readonly slots: number;
-  readonly slotBytes: number;
-  readonly state: readonly StatePart[];
-  /** Where the last layer's output of the last token is kept in a slot. */
-  readonly hidden: number;
-  readonly width: number;
-  readonly staging: number;
-  readonly stagingBytes: number;
-  /** Room for a low-rank change; see `mergeRoom`. */
-  readonly merging: number;
-  /** What the model itself takes: weights only, and everything. */
-  readonly weightBytes: number;
-}
-
-/** A slot begins with the position, then come the parts. */
-export const SLOT_POSITION = 0;
 const SLOT_HEADER = 64;
 /** How many slots exist before the memory grows, and how many sessions the directory can list. */
 const SLOTS_AT_START = 8;
@@ -259,9 +112,6 @@ function finishOf(finish: Finish): { how: number; other?: Activation | Vectors; 
 const stride = ([first, second]: readonly Activation[]): number =>
   first && second ? second.address - first.address : 0;
 
-/** Are the codes stored two to a byte? */
-export const tileNibbles = (type: WeightType): boolean => type === "q4_0" || type === "q4_1" || type === "q4_k";
-
 const FLOAT = new Float32Array(1);
 const FLOAT_BITS = new Uint32Array(FLOAT.buffer);
 const bits = (x: number): number => {
@@ -273,19 +123,6 @@ const bits = (x: number): number => {
 const rowBytes = (channels: number): number => Math.ceil(channels / BLOCK) * BLOCK * 4;
 /** Bytes of one row of quantised activations. */
 const quantizedRow = (channels: number): number => Math.ceil(channels / BLOCK) * Q8_BLOCK;
-/** Bytes of one row in a file's layout. */
-const storedRow = (type: WeightType, columns: number): number => {
-  const { values, bytes } = type === "q7_0" ? { values: 32, bytes: 36 } : DTYPES[type];
-  return Math.ceil(columns / values) * bytes;
-};
-const packedBytes = (type: WeightType, rows: number, columns: number): number => {
-  const kind = tileKind(type);
-  const piece = kind
-    ? Math.ceil(columns / BLOCK) * 4 * ((tileNibbles(type) ? 128 : 256) + 32 * kind)
-    : columns * PIECE * (type === "f32" ? 4 : 2);
-  return Math.ceil(rows / PIECE) * piece;
-};
-
 /**
  * What the engine needs to change 32 rows of a matrix of so many columns, as offsets: a as packed f32, 32 rows of b as in the file and
  * as f32, a piece of their product, and the 32 rows as f32.

@@ -4,7 +4,8 @@
  */
 
 import type { ErrorCode } from "../errors.ts";
-import type { EngineSpec, Merge, VectorForm, WeightType } from "./planner.ts";
+import type { EngineSpec, Merge, VectorForm } from "./spec.ts";
+import type { WeightType } from "./weight-types.ts";
 
 /** How one generation draws its tokens; see docs/numerics.md for the order of things. */
 export interface Sampling {

@@ -5,7 +5,7 @@
 
 import { RwkvError } from "../errors.ts";
 import { gib, PAGE } from "./memory.ts";
-import { type EngineSpec, SLOT_POSITION } from "./planner.ts";
+import { type EngineSpec, SLOT_POSITION } from "./spec.ts";
 
 export class Slots {
   /** The state of a session that has seen nothing. */

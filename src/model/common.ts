@@ -1,7 +1,8 @@
 /** What all versions do before their layers and after them, and the channel mixing that versions 4 to 6 share. */
 
 import { FINISH_RELU2, FINISH_SIGMOID } from "../../assembly/ops.ts";
-import type { Activation, EngineSpec, Planner, Vectors } from "../engine/planner.ts";
+import type { Activation, Planner, Vectors } from "../engine/planner.ts";
+import type { EngineSpec } from "../engine/spec.ts";
 import type { Config } from "./config.ts";
 import type { Tensors } from "./tensors.ts";
 

@@ -6,7 +6,7 @@
  */
 
 import { Converter, type KernelModule, PIECE_NUMBERS } from "../engine/converter.ts";
-import type { StatePart } from "../engine/planner.ts";
+import type { StatePart } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
 import type { TensorFile } from "../types.ts";
 import { STATE } from "../weights/names-tuned.ts";

@@ -3,8 +3,9 @@
 import { PIECE } from "../../assembly/ops.ts";
 import { hex8, xxhash32 } from "../bytes/hash.ts";
 import type { EngineHost } from "../engine/host.ts";
-import type { EngineSpec, Load, WeightType } from "../engine/planner.ts";
 import type { Rows } from "../engine/protocol.ts";
+import type { EngineSpec, Load } from "../engine/spec.ts";
+import type { WeightType } from "../engine/weight-types.ts";
 import type { Source } from "../types.ts";
 
 export interface LoadProgress {

@@ -3,7 +3,7 @@
  * were trained along, such as norms, which take the place of the model's own.
  */
 
-import type { Merge } from "../engine/planner.ts";
+import type { Merge } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
 import type { TensorFile, TensorInfo } from "../types.ts";
 import { ADAPTER, LORA_HALF, STATE } from "../weights/names-tuned.ts";

@@ -1,6 +1,7 @@
 /** The plan for a model's version. */
 
-import type { EngineSpec, Planner } from "../engine/planner.ts";
+import type { Planner } from "../engine/planner.ts";
+import type { EngineSpec } from "../engine/spec.ts";
 import type { Config } from "./config.ts";
 import { planRwkv4 } from "./rwkv4.ts";
 import { planRwkv5 } from "./rwkv5.ts";

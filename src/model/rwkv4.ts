@@ -4,7 +4,8 @@
  */
 
 import { FINISH_ADD, FINISH_SIGMOID } from "../../assembly/ops.ts";
-import type { Activation, EngineSpec, Planner } from "../engine/planner.ts";
+import type { Activation, Planner } from "../engine/planner.ts";
+import type { EngineSpec } from "../engine/spec.ts";
 import { channelMix, embed, head } from "./common.ts";
 import type { Config } from "./config.ts";
 import type { Tensors } from "./tensors.ts";

@@ -4,7 +4,8 @@
  */
 
 import { FINISH_ADD, FINISH_RELU2, FINISH_SIGMOID, FINISH_TANH } from "../../assembly/ops.ts";
-import type { Activation, EngineSpec, Planner } from "../engine/planner.ts";
+import type { Activation, Planner } from "../engine/planner.ts";
+import type { EngineSpec } from "../engine/spec.ts";
 import { embed, head } from "./common.ts";
 import type { Config } from "./config.ts";
 import type { Tensors } from "./tensors.ts";

@@ -4,7 +4,7 @@
  */
 
 import { hex8, xxhash32 } from "../bytes/hash.ts";
-import type { StatePart } from "../engine/planner.ts";
+import type { StatePart } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
 
 /** "RWKVSTA1" */

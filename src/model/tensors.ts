@@ -1,18 +1,8 @@
 /** Hands a plan its tensors, with shapes checked, and decides in which type each is kept in memory. */
 
-import {
-  type Matrix,
-  type Merge,
-  type Norm,
-  type Planner,
-  TARGET_TYPES,
-  type Table,
-  type VectorForm,
-  type VectorSource,
-  type Vectors,
-  WEIGHT_TYPES,
-  type WeightType,
-} from "../engine/planner.ts";
+import type { Matrix, Norm, Planner, Table, Vectors } from "../engine/planner.ts";
+import type { Merge, VectorForm, VectorSource } from "../engine/spec.ts";
+import { TARGET_TYPES, WEIGHT_TYPES, type WeightType } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import type { TensorFile, TensorInfo } from "../types.ts";
 

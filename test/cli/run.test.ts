@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { SETTINGS, THREADS, TYPES } from "../../src/cli/run.ts";
-import { TARGET_TYPES } from "../../src/engine/planner.ts";
+import { TARGET_TYPES } from "../../src/engine/weight-types.ts";
 import { samplingOf } from "../../src/generate.ts";
 import { edited } from "../model/edited.ts";
 import { fixture } from "../weights/support.ts";

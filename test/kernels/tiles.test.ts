@@ -3,7 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Q8_BLOCK, SCRATCH_BYTES, TILE_HALVES, TILE_SYMMETRIC } from "../../assembly/ops.ts";
-import { tileKind } from "../../src/engine/planner.ts";
+import { tileKind } from "../../src/engine/weight-types.ts";
 import { FORMATS, type Format, rowBytes, type Value, valueAt } from "./formats.ts";
 import { everywhere, once, type Setting, same } from "./harness.ts";
 import { Random } from "./random.ts";

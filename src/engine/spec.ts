@@ -1,0 +1,104 @@
+/** What a planner hands to the engine and to the loader: plain data that crosses to workers. */
+
+import { FORM_EXP, FORM_EXP_MINUS_EXP, FORM_MINUS_EXP, FORM_ONE_MINUS, FORM_X } from "../../assembly/ops.ts";
+import type { TensorInfo } from "../types.ts";
+import type { WeightType } from "./weight-types.ts";
+
+/** What kernels want of a vector whose official numbers are x, with its number in the engine. */
+export const FORMS = {
+  x: FORM_X,
+  "exp(x)": FORM_EXP,
+  "-exp(x)": FORM_MINUS_EXP,
+  "exp(-exp(x))": FORM_EXP_MINUS_EXP,
+  "1 - x": FORM_ONE_MINUS,
+} as const;
+export type VectorForm = keyof typeof FORMS;
+
+/** A vector in a file: what becomes of its numbers, and how often in a row each of them is wanted. */
+export interface VectorSource {
+  readonly tensor: TensorInfo;
+  readonly form: VectorForm;
+  readonly times: number;
+}
+
+/** A low-rank change to a matrix, added while that is loaded: + b a * (strength * (alpha / rank)). */
+export interface Merge {
+  /** [rank, inputs] and [outputs, rank], as floats. */
+  readonly a: TensorInfo;
+  readonly b: TensorInfo;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly strength: number;
+  /** What the file has multiplied the matrix by already, and the change has not been: a power of 2. */
+  readonly scaled: number;
+}
+
+/** An order to the engine: bring this tensor to this place. `count`: numbers in memory. */
+export type Load = { bytes: number } & (
+  | {
+      kind: "matrix";
+      tensor: TensorInfo;
+      type: WeightType;
+      address: number;
+      rows: number;
+      columns: number;
+      merge?: Merge;
+    }
+  | ({ kind: "vector"; address: number; count: number } & VectorSource)
+  | { kind: "table"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number }
+);
+
+/** A part of a session's state. */
+export interface StatePart {
+  readonly name: string;
+  /** Where it starts in a slot, in bytes. */
+  readonly offset: number;
+  readonly shape: readonly number[];
+  /** What a fresh session has there. */
+  readonly fill: number;
+}
+
+/** All that the engine needs in order to run a model. Plain data: it crosses to workers. */
+export interface EngineSpec {
+  /** Bytes that must exist from the start, and the most that may be needed. */
+  readonly bytes: number;
+  readonly maximumBytes: number;
+  readonly ranks: number;
+  readonly team: number;
+  readonly batch: number;
+  readonly program: number;
+  readonly image: Uint32Array;
+  /** Most tokens, and most rows of logits, in one run. */
+  readonly rows: number;
+  readonly heads: number;
+  /** List of the addresses of the rows whose logits are wanted. */
+  readonly headList: number;
+  readonly x: number;
+  readonly xStride: number;
+  readonly logits: number;
+  readonly logitsStride: number;
+  readonly vocab: number;
+  /** Sampling: a work area, then `generations` areas of parameters and of counts. */
+  readonly samplerWork: number;
+  readonly samplers: number;
+  readonly samplerStride: number;
+  readonly generations: number;
+  /** A u32 per session: the address of its slot, so that a host that shares the memory can rescue it. */
+  readonly directory: number;
+  readonly sessions: number;
+  readonly slots: number;
+  readonly slotBytes: number;
+  readonly state: readonly StatePart[];
+  /** Where the last layer's output of the last token is kept in a slot. */
+  readonly hidden: number;
+  readonly width: number;
+  readonly staging: number;
+  readonly stagingBytes: number;
+  /** Room for a low-rank change; see `mergeRoom`. */
+  readonly merging: number;
+  /** What the model itself takes: weights only, and everything. */
+  readonly weightBytes: number;
+}
+
+/** A slot begins with the position, then come the parts. */
+export const SLOT_POSITION = 0;
