@@ -35,8 +35,9 @@ export function wasm(build: Build): Uint8Array<ArrayBuffer> {
 export const builds = BUILDS.filter((build) => WebAssembly.validate(wasm(build)));
 
 const left = BUILDS.filter((build) => !builds.includes(build));
-console.log(`kernels: ${builds.join(", ")}${left.length ? `; this runtime cannot compile ${left.join(", ")}` : ""}`);
-for (const build of left) test.skip(`${build}: not compiled by this runtime`, () => {});
+console.log(
+  `kernels: ${builds.join(", ")}${left.length ? `; this runtime cannot compile ${left.join(", ")}, which runtimes.test.ts has tested` : ""}`,
+);
 
 function set(build: Build, base: number): Setting {
   const pages = Math.ceil((base + SIZE) / PAGE);
