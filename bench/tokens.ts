@@ -104,7 +104,7 @@ async function measure({ weights, threads, build }: Combination): Promise<Measur
     await session.feed(prompt);
     const read = performance.now() - start;
     start = performance.now();
-    const { tokens } = await session.generate([], { maxTokens, seed: run, stopTokens: [] }).result;
+    const { tokens } = await session.generate([], { maxTokens, temperature: 0, stopTokens: [] }).result;
     const wrote = performance.now() - start;
     await session.close();
     if (run === 0) continue;
