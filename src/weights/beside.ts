@@ -57,24 +57,3 @@ export async function withSiblings<T>(source: Source, body: (siblings: Siblings)
     throw error;
   }
 }
-
-/** A small file's text as JSON; `weights` if it is none or longer than `limit` bytes. */
-export async function readJson(source: Source, limit: number, signal?: AbortSignal): Promise<unknown> {
-  if (source.size > limit)
-    throw new RwkvError("unsupported", `${source.name} is longer than the ${limit} bytes that such a file may have`);
-  return parseJson(source.name, await source.read(0, source.size, signal));
-}
-
-/** The bytes as JSON; `weights`, naming the file, if they are not. */
-export function parseJson(file: string, bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new RwkvError("weights", `${file}: what should be JSON is not; the file is damaged`, { cause });
-  }
-}
-
-/** Whether a JSON value is an object with keys. */
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}

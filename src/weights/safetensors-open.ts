@@ -1,7 +1,8 @@
 /** Models in safetensors: one file, or several with an index that says which tensor is where. */
 import { RwkvError } from "../errors.ts";
 import type { Source, TensorFile } from "../types.ts";
-import { fileNameOf, isRecord, readJson, type Siblings, withSiblings } from "./beside.ts";
+import { fileNameOf, type Siblings, withSiblings } from "./beside.ts";
+import { isRecord, readJson } from "./json.ts";
 import { type FileTensor, type Naming, nameTensors } from "./names.ts";
 import { namingOf } from "./names-hf.ts";
 import { readSafetensors } from "./safetensors.ts";

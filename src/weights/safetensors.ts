@@ -5,7 +5,7 @@
  */
 import { RwkvError } from "../errors.ts";
 import type { DType, Source } from "../types.ts";
-import { isRecord, parseJson } from "./beside.ts";
+import { isRecord, parseJson } from "./json.ts";
 import type { FileTensor } from "./names.ts";
 
 /** Far above what models need: a model of a thousand tensors has a header of 150 kB. */
