@@ -49,6 +49,12 @@ export async function openPth(source: Source, signal?: AbortSignal, naming?: Nam
   return fileOf(source, value, sources, naming);
 }
 
+/**
+ * How many times a file's own bytes its tensors may take, as they may share storages. Models share an embedding with a head, so
+ * two would do; without a limit a file of a few megabytes could claim all memory.
+ */
+const MOST_SHARING = 4;
+
 /** What every older file begins with: a pickle of a number that only PyTorch's files have, and one of version 1001. */
 /* biome-ignore format: bytes */
 const MAGIC = Uint8Array.of(
@@ -106,6 +112,12 @@ function fileOf(source: Source, value: unknown, sources: ReadonlyMap<Storage, So
   const { name } = source;
   const found = tensorsOf(name, value, (storage) => sources.get(storage)!);
   const { tensors, unknown } = nameTensors(name, found, naming ?? namingOf(found).naming);
+  const bytes = [...tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+  if (bytes > MOST_SHARING * source.size + (1 << 20))
+    throw new RwkvError(
+      "weights",
+      `${name}: its tensors take ${bytes} bytes together, but the file has ${source.size}: too many are views of the same numbers; the file is damaged`,
+    );
   return { name, container: "pth", tensors, unknown, facts: new Map(), close: () => source.close() };
 }
 

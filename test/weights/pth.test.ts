@@ -147,6 +147,23 @@ test("storages that are shared, views with an offset, and turned ones", async ()
   }
 });
 
+test("tensors that share storages may take four times the file's bytes and 1 MiB, no more", async () => {
+  const one = 1 << 20;
+  const a = new Uint8Array(4 * one);
+  const shared = (count: number) => {
+    const at = { storage: "a", length: one, sizes: [1024, 1024] };
+    return views(Object.fromEntries(Array.from({ length: count }, (_, i) => [`blocks.${i}.att.key.weight`, at])));
+  };
+  for (const write of [pth, legacyPth]) {
+    assert.is((await open(write(shared(4), { a }))).tensors.size, 4);
+    await refused(
+      open(write(shared(5), { a })),
+      "weights",
+      /^some\.pth: its tensors take 20971520 bytes together, but the file has \d+: too many are views/,
+    );
+  }
+});
+
 test("views that cannot be read as they lie, or reach beyond their storage", async () => {
   const a = new Uint8Array(80);
   const one = (view: Partial<View>, name = "emb.weight") =>
