@@ -24,8 +24,11 @@ export interface Source {
   readonly name: string;
   /** Bytes. */
   readonly size: number;
-  /** Exactly `length` bytes from `offset`, in an array whose buffer belongs to the caller (it may be transferred). */
-  read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Exactly `length` bytes from `offset`, in an array whose buffer belongs to the caller (it may be transferred). A source may
+   * put them at the start of `into`, if that is given and large enough, instead of into a new buffer.
+   */
+  read(offset: number, length: number, signal?: AbortSignal, into?: ArrayBuffer): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * Opens the file of that name beside this one, in the same folder; `undefined` if there is none. For models of several
    * files. What it opens is closed by whoever asked for it. Absent where there is no beside, as with plain bytes.

@@ -8,7 +8,7 @@ import { CONVERT_TYPES, type ConvertType } from "../model/to-gguf.ts";
 import type { Source, TensorFile, Vocabulary } from "../types.ts";
 import { openWeights } from "../weights/open.ts";
 import type { Sink } from "../weights/sink.ts";
-import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
+import { type ModelSource, type SourceOptions, sourceOf, warnOfUnknown } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
 export interface ConvertOptions extends SourceOptions {
@@ -39,6 +39,7 @@ export async function convertModel(
   const source = await sourceOf(platform, from, options);
   const file = await openWeights(source, signal);
   try {
+    warnOfUnknown(file, options.onWarning);
     const vocabulary = (tokens: number) => vocabularyOf(platform, file, source, tokens, options);
     const kernels = await platform.kernels("plain");
     await convert(file, sink, kernels, { container, type, vocabulary, onProgress, signal });

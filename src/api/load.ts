@@ -15,7 +15,7 @@ import type { TensorFile } from "../types.ts";
 import { openTuned, openWeights } from "../weights/open.ts";
 import { Model } from "./model.ts";
 import { arrangementOf, type PlanOptions } from "./plan.ts";
-import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
+import { type ModelSource, type SourceOptions, sourceOf, warnOfUnknown } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
 export type { ModelSource };
@@ -78,7 +78,9 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
     compiling.catch(() => {});
     file = await openWeights(source, signal);
     const config = configOf(file, lnXEpsilon);
+    warnOfUnknown(file, options.onWarning);
     if (lora) change = await openTuned(await sourceOf(platform, lora.source, options), signal);
+    if (change) warnOfUnknown(change, options.onWarning);
     const tuned = lora && change && applyLora(file, change, lora, config.rescaleEvery);
     const planner = new Planner({ ...plan, rows: options.rows ?? plan.rows, base: options.base });
     const spec = planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);

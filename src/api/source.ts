@@ -5,7 +5,7 @@ import { blobSource, bytesSource } from "../bytes/source.ts";
 import { responseSource, streamSource } from "../bytes/stream.ts";
 import type { Platform } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
-import type { Source } from "../types.ts";
+import type { Source, TensorFile } from "../types.ts";
 
 /** A path, a URL or `hf:owner/repo/file@revision`, or the file itself. docs/sources.md says what each costs. */
 export type ModelSource =
@@ -17,12 +17,23 @@ export type ModelSource =
   | Response
   | ReadableStream<Uint8Array>;
 
+/** Says which tensors of a file are left out because they mean nothing here, if there are any. */
+export function warnOfUnknown(file: TensorFile, onWarning: ((message: string) => void) | undefined): void {
+  const { unknown, name } = file;
+  if (unknown.length === 0) return;
+  const some = unknown.slice(0, 5).join(", ");
+  const more = unknown.length > 5 ? ` and ${unknown.length - 5} more` : "";
+  onWarning?.(`${name} has tensors that mean nothing here and are left out: ${some}${more}.`);
+}
+
 export interface SourceOptions {
   /** Sent with every request for the file, such as `{ Authorization: "Bearer …" }`. */
   headers?: Readonly<Record<string, string>>;
   /** Where `hf:` names lead. Default: https://huggingface.co. */
   hub?: string | URL;
   signal?: AbortSignal;
+  /** Told in a sentence what is odd about a file but no error, such as tensors that are left out. */
+  onWarning?: (message: string) => void;
 }
 
 /** What a model is read from. Closing it is up to the caller. */

@@ -28,7 +28,7 @@ export interface HttpOptions {
 
 /** Bytes asked for at a time: at first, and at most. Where `fetch` reads ahead of its reader, it reads that far. */
 const FIRST_WINDOW = 256 << 10;
-const LAST_WINDOW = 32 << 20;
+const LAST_WINDOW = 8 << 20;
 /** Bytes kept behind the newest, and bytes skipped rather than starting a new request. */
 const KEPT = 4 << 20;
 const SKIPPED = 256 << 10;

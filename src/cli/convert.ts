@@ -7,7 +7,7 @@ import { type Arguments, UsageError } from "./arguments.ts";
 import { interruption } from "./interrupt.ts";
 import { replaceFile, targetOf } from "./output.ts";
 import { reasonOf } from "./system.ts";
-import { Progress } from "./terminal.ts";
+import { Progress, warn } from "./terminal.ts";
 
 const TYPES = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] satisfies ConvertType[];
 /** Words that stand for a vocabulary; anything else is a file. */
@@ -66,12 +66,15 @@ async function convertFile(command: string, args: Arguments): Promise<void> {
   const inputs = replaced ? [from, ...(await inspect(from, { signal })).files.map(({ name }) => name)] : [];
   const target = await targetOf(inputs, to);
   const progress = new Progress(command === "quantize" ? "Quantising" : "Converting");
-  const options = { container, type, vocabulary, onProgress: progress.update, signal };
+  const warnings: string[] = [];
+  const onWarning = (warning: string) => void warnings.push(warning);
+  const options = { container, type, vocabulary, onProgress: progress.update, onWarning, signal };
   try {
     await replaceFile(target, (write) => convert(from, { write }, options));
   } finally {
     progress.end();
   }
+  for (const warning of warnings) warn(warning);
 }
 
 function containerOf(file: string, command: string): Container {

@@ -4,7 +4,7 @@ import type { CommandDef } from "citty";
 import type { GenerateOptions, LoadOptions, Model } from "../index.ts";
 import { type Arguments, numberOf, type Range, rangeText, UsageError } from "./arguments.ts";
 import { interruption } from "./interrupt.ts";
-import { dim, Progress, printable, write } from "./terminal.ts";
+import { dim, Progress, printable, warn, write } from "./terminal.ts";
 
 /** What happens without a prompt. */
 const PROMPT = "Once upon a time";
@@ -144,8 +144,11 @@ async function run(args: Arguments): Promise<void> {
 
   const progress = new Progress("Loading");
   const where = args.model ?? new URL(`../weights/${SHIPPED}`, import.meta.url);
-  const loading = load(where, { threads, weights, lora, sessions: 1, signal, onProgress: progress.update });
+  const warnings: string[] = [];
+  const onWarning = (warning: string) => void warnings.push(warning);
+  const loading = load(where, { threads, weights, lora, sessions: 1, signal, onProgress: progress.update, onWarning });
   const model = await loading.finally(() => progress.end());
+  for (const warning of warnings) warn(warning);
   try {
     const state = args.state === undefined ? undefined : await model.initialState(args.state, { signal });
     // Last of all: whoever still types must not have done so for a model that is not there.

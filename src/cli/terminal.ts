@@ -22,6 +22,11 @@ export function printable(text: string): string {
   return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, "");
 }
 
+/** A line on standard error that is no error. */
+export function warn(message: string): void {
+  process.stderr.write(`rwkv: warning: ${printable(message).replaceAll("\n", " ")}\n`);
+}
+
 /** Whether a stream is a terminal whose user wants colours. */
 export function hasColors(stream: NodeJS.WriteStream): boolean {
   return stream.isTTY && stream.hasColors();

@@ -120,7 +120,9 @@ export class Engine {
     switch (request.kind) {
       case "rows":
         this.#store(request.rows);
-        this.#port.post({ kind: "done", job: request.job });
+        this.#port.post({ kind: "done", job: request.job, spent: [request.rows.bytes.buffer] }, [
+          request.rows.bytes.buffer,
+        ]);
         return;
       case "seal": {
         let hash = 0;

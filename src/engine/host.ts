@@ -74,7 +74,7 @@ export class EngineHost {
   readonly arrangement: Arrangement;
   readonly #spec: EngineSpec;
   readonly #workers: readonly WorkerHandle[];
-  readonly #memory: WebAssembly.Memory | undefined;
+  #memory: WebAssembly.Memory | undefined;
   readonly #pending = new Map<number, Pending>();
   #port!: Port<Request, Reply>;
   #jobs = 0;
@@ -178,7 +178,7 @@ export class EngineHost {
     return this.#dead !== undefined;
   }
 
-  /** Stops everything; what is pending is rejected with "closed". The memory goes when nobody holds it. */
+  /** Stops everything; what is pending is rejected with "closed". The memory goes back as soon as the engine collects it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -187,6 +187,9 @@ export class EngineHost {
     // An engine beside the caller stops when it has nothing left to do.
     if (this.#workers.length === 0) for (const job of this.#pending.keys()) this.#port.post({ kind: "abort", job });
     this.#rejectAll(new RwkvError("closed", "The model was closed."));
+    const bytes = this.#memory?.buffer.byteLength ?? 0;
+    this.#memory = undefined;
+    remind(bytes);
   }
 
   #gone(): RwkvError | undefined {
@@ -265,6 +268,18 @@ export class EngineHost {
       this.#forget(job);
       pending.reject(error);
     }
+  }
+}
+
+/**
+ * Engines do not count shared memory as memory, and so do not hurry to collect it. They do count buffers: one that is made and
+ * dropped unused, of the same size, takes no memory of the system and makes them look.
+ */
+function remind(bytes: number): void {
+  try {
+    for (let left = bytes; left > 0; left -= 1 << 30) new ArrayBuffer(Math.min(left, 1 << 30));
+  } catch {
+    // No room even for that: whoever needs the memory next makes the engine collect it.
   }
 }
 

@@ -71,6 +71,8 @@ export interface Done {
   state?: Float32Array<ArrayBuffer>;
   fingerprint?: string;
   finishReason?: FinishReason;
+  /** The buffers that came with a request for rows, to be used again. */
+  spent?: ArrayBuffer[];
 }
 
 export interface Failure {

@@ -44,6 +44,13 @@ export async function loadTensors(
   const total = loads.reduce((sum, load) => sum + bytesOf(load), 0);
   let loaded = 0;
   const flying = new Set<Promise<unknown>>();
+  // Buffers go to the engine and come back: new ones for every piece would pile up until they are collected.
+  const spent: ArrayBuffer[] = [];
+  // The first failure ends what else is being read.
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(signal!.reason);
+  if (signal?.aborted) onAbort();
+  else signal?.addEventListener("abort", onAbort);
   let failure: { error: unknown } | undefined;
   const digests: ArrayBufferView[] = [];
 
@@ -72,11 +79,15 @@ export async function loadTensors(
     const change = merge && digestOf(merge.b.source, rows);
 
     const launch = async (first: number, count: number): Promise<void> => {
-      const bytes = await tensor.source.read(tensor.offset + first * rowBytes, count * rowBytes, signal);
+      const room = spent.pop();
+      const into = room && room.byteLength >= count * rowBytes ? room : new ArrayBuffer(Math.max(most, PIECE_BYTES));
+      const read = await tensor.source.read(tensor.offset + first * rowBytes, count * rowBytes, stop.signal, into);
+      const bytes = new Uint8Array(into, 0, read.length);
+      if (read.buffer !== into) bytes.set(read);
       digestRows(own, first, count, bytes);
       const job: Rows = {
         kind: load.kind,
-        name: tensor.fileName,
+        name: `${tensor.fileName} in ${tensor.source.name}`,
         address,
         from: tensor.dtype as WeightType,
         to: load.kind === "vector" ? "f32" : load.type,
@@ -90,14 +101,22 @@ export async function loadTensors(
       if (merge) {
         const { b, rank, alpha, strength, scaled } = merge;
         const per = b.bytes / rows;
-        const part = await b.source.read(b.offset + first * per, count * per, signal);
+        const part = await b.source.read(b.offset + first * per, count * per, stop.signal);
         digestRows(change, first, count, part);
-        job.merge = { name: b.fileName, from: b.dtype, rank, alpha, strength: strength * scaled, bytes: part };
+        job.merge = {
+          name: `${b.fileName} in ${b.source.name}`,
+          from: b.dtype,
+          rank,
+          alpha,
+          strength: strength * scaled,
+          bytes: part,
+        };
       }
       const pieces = job.merge ? [bytes, job.merge.bytes] : [bytes];
       const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
       const buffers = pieces.map(({ buffer }) => buffer);
-      await engine.request({ kind: "rows", rows: job }, {}, signal, buffers);
+      const done = await engine.request({ kind: "rows", rows: job }, {}, stop.signal, buffers);
+      spent.push(...(done.spent ?? []));
       loaded += length;
       onProgress?.({ loaded, total });
     };
@@ -106,6 +125,7 @@ export async function loadTensors(
       const flight: Promise<unknown> = launch(first, Math.min(step, rows - first))
         .catch((error) => {
           failure ??= { error };
+          stop.abort(error);
         })
         .finally(() => flying.delete(flight));
       flying.add(flight);
@@ -113,7 +133,14 @@ export async function loadTensors(
     }
   };
 
-  for (const load of loads) {
+  // In the order of the file: over a network, stepping back costs a request. With a change, in the order of the plan, which the
+  // fingerprint must not depart from.
+  const files = new Map<Source, number>();
+  for (const { tensor } of loads) if (!files.has(tensor.source)) files.set(tensor.source, files.size);
+  const inOrder = [...loads].sort(
+    (a, b) => files.get(a.tensor.source)! - files.get(b.tensor.source)! || a.tensor.offset - b.tensor.offset,
+  );
+  for (const load of tuned.size > 0 ? loads : inOrder) {
     const merge = mergeOf(load);
     if (merge) {
       // The change's half a is one matrix, of inputs x rank, in a place that serves one change after another.
@@ -129,6 +156,7 @@ export async function loadTensors(
     if (failure) break;
   }
   await Promise.all(flying);
+  signal?.removeEventListener("abort", onAbort);
   if (failure) throw failure.error;
 
   const vectors = loads.filter((load) => load.kind === "vector").map(({ address, count }) => ({ address, count }));

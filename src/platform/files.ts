@@ -115,11 +115,16 @@ class FileSource implements Source {
     this.#file = file;
   }
 
-  async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  async read(
+    offset: number,
+    length: number,
+    signal?: AbortSignal,
+    into?: ArrayBuffer,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     signal?.throwIfAborted();
     if (this.#closed) throw closedSource(this.name);
     checkRange(this, offset, length);
-    const bytes = new Uint8Array(length);
+    const bytes = into && into.byteLength >= length ? new Uint8Array(into, 0, length) : new Uint8Array(length);
     for (let at = 0; at < length; ) {
       const bytesRead = await this.#readInto(bytes, at, offset);
       signal?.throwIfAborted();

@@ -117,13 +117,13 @@ export function lateSource(source: Source, size: number, start: (signal?: AbortS
   const part: Source = {
     name: source.name,
     size,
-    async read(offset, length, signal) {
+    async read(offset, length, signal, into) {
       checkRange(part, offset, length);
       found ??= start(signal).catch((error) => {
         found = undefined; // an abort of this read is no answer to the next one
         throw error;
       });
-      return await source.read((await found) + offset, length, signal);
+      return await source.read((await found) + offset, length, signal, into);
     },
     close: async () => {},
   };

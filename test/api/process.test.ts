@@ -58,4 +58,18 @@ test("a load that fails leaves nothing that would keep the process", async () =>
   assert.is(code, 0);
 });
 
+test("models that are closed give their memory back, without anybody asking for it", async () => {
+  const source = `import { load } from "rwkv-wasm";
+    for (let i = 0; i < 30; i++) {
+      const model = await load("weights/stories-7m.q8_0.gguf", { threads: 2, weights: "f32" });
+      await model.close();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    console.log(process.memoryUsage.rss() >> 20);`;
+  const { output, code } = await run(process.execPath, ["--input-type=module", "--eval", source], 60);
+  assert.is(code, 0, output);
+  // 30 models of 50 MiB and more would be 1,500.
+  assert.ok(Number(output) < 600, `${output.trim()} MiB`);
+});
+
 test.run();

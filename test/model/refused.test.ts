@@ -168,8 +168,12 @@ test("tensors that mean nothing are listed and change nothing", async () => {
   const file = await edited(F32, (tensors) => {
     for (const name of names) tensors.set(name, zeros(name, [128]));
   });
-  const [model, plain] = [await open({}, file), await open()];
+  const warnings: string[] = [];
+  const onWarning = (warning: string) => void warnings.push(warning);
+  const [model, plain] = [await open({ onWarning }, file), await open({ onWarning })];
   assert.equal(model.info.unknownTensors, names);
+  assert.is(warnings.length, 1);
+  assert.match(warnings[0], /left out: blk\.0\.time_mix_zeta\.weight, something\.else\./);
   assert.is(model.info.fingerprint, plain.info.fingerprint);
   assert.is(hashOf(await model.forward(ids(20))), hashOf(await plain.forward(ids(20))));
   await model.close();
