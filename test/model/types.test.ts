@@ -310,7 +310,7 @@ test("a number that a type cannot hold is refused by name, also while loading", 
       (error) => error,
     );
     assert.is(code, "weights", message);
-    assert.match(message, new RegExp(`${name} holds a number that is too large for ${weights} \\(row 50`));
+    assert.match(message, new RegExp(`${name} in .* holds a number that is too large for ${weights} \\(row 50`));
     await run(await withNumber(fits), [1], { weights });
   }
 });
