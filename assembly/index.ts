@@ -22,7 +22,20 @@ export { convert, stored_bytes, not_finite } from "./convert";
 export { pack, pack_transposed } from "./pack";
 export { spread } from "./forms";
 export { merge } from "./merge";
-export { sample, argmax, count, random } from "./sample";
+export { sample } from "./sample";
+export { accept } from "./sample_accept";
+export { logprobs } from "./sample_logprobs";
+export { random } from "./sample_random";
+export { argmax } from "./sample_weights";
+export {
+  sampler_bytes,
+  sampler_counts,
+  sampler_bias,
+  sampler_mask,
+  sampler_breakers,
+  sampler_history,
+  sampler_work,
+} from "./sample_area";
 export { quantize_q8, quantized_bytes } from "./quantize";
 export { to_f32 } from "./embed";
 export { finish, finish_bias, finish_gated } from "./finish";

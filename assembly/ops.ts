@@ -4,7 +4,7 @@
  */
 
 /** Raised whenever the interface between the two sides changes: exports, records, layouts. */
-export const ABI = 2;
+export const ABI = 3;
 /** Raised whenever the bits of any result change. Saved states carry it. */
 export const NUMERICS = 1;
 
@@ -137,10 +137,12 @@ export const Q8_BLOCK = 128;
 /** Bytes that a rank needs for itself, beyond PIECE f32 sums per token. */
 export const SCRATCH_BYTES = 16384;
 
-// --- Sampling; f32 unless said. -----------------------------------------------------------------------------------------
-export const SAMPLER_BYTES = 64;
+// --- Sampling: one area per running generation, zeros at first; f32 unless said. `sample_area.ts` lays it out. ---------
+/** The fields below. */
+export const SAMPLER_BYTES = 128;
 /** 0 is greedy. */
 export const SAMPLER_TEMPERATURE = 0;
+/** 1 is off. */
 export const SAMPLER_TOP_P = 4;
 /** u32, 0 is off. */
 export const SAMPLER_TOP_K = 8;
@@ -152,7 +154,45 @@ export const SAMPLER_PRESENCE = 16;
 export const SAMPLER_FREQUENCY = 20;
 /** What is left of an occurrence after one more token. */
 export const SAMPLER_DECAY = 24;
+/** u32 of bits: which arrays of the area are in use. */
+export const SAMPLER_FLAGS = 28;
 /** u64, two words. */
 export const SAMPLER_SEED = 32;
-/** u32, counts the draws. */
+/** u32, counts the draws. Whoever calls `sample` sets it. */
 export const SAMPLER_STEP = 40;
+/** Of these, 0 is off. */
+export const SAMPLER_MIN_P = 44;
+export const SAMPLER_TYPICAL_P = 48;
+export const SAMPLER_TOP_N_SIGMA = 52;
+export const SAMPLER_XTC_PROBABILITY = 56;
+export const SAMPLER_XTC_THRESHOLD = 60;
+/** How far the temperature goes down and up with the entropy, and the power of the entropy. */
+export const SAMPLER_DYNAMIC_RANGE = 64;
+export const SAMPLER_DYNAMIC_EXPONENT = 68;
+/** Surprise to aim at, in bits, 0 is off; the rate of learning; the largest surprise allowed just now, 2 tau at first. */
+export const SAMPLER_TAU = 72;
+export const SAMPLER_ETA = 76;
+export const SAMPLER_MU = 80;
+/** u32: 1 + the token that `sample` answered last, until `accept` took it; its surprise in bits. With mirostat only. */
+export const SAMPLER_DRAWN = 84;
+export const SAMPLER_SURPRISE = 88;
+/** DRY: multiplier, base, then u32: the longest repetition that costs nothing less one, and how many tokens to look back. */
+export const SAMPLER_DRY_MULTIPLIER = 92;
+export const SAMPLER_DRY_BASE = 96;
+export const SAMPLER_DRY_ALLOWED = 100;
+export const SAMPLER_DRY_RANGE = 104;
+/** u32: how many tokens were accepted. */
+export const SAMPLER_SEEN = 108;
+
+/** Bits of SAMPLER_FLAGS: repetition, presence and frequency penalties over the counts; added numbers; the mask; DRY over the history. */
+export const SAMPLER_PENALTIES = 1;
+export const SAMPLER_BIAS = 2;
+export const SAMPLER_MASK = 4;
+export const SAMPLER_DRY = 8;
+
+/** How many tokens the history holds, a power of two. */
+export const SAMPLER_HISTORY = 4096;
+
+/** What `sample` answers instead of a token: logits that are not numbers; nothing that mask and bans allow. */
+export const SAMPLE_NAN = -1;
+export const SAMPLE_NOTHING = -2;

@@ -1,11 +1,15 @@
 // From logits to a token. In this order: penalties; top-k and top-p over the untempered probabilities; temperature; the draw.
 // Everything is f32 in a fixed order (running totals f64), so a seed gives the same tokens everywhere.
 
-import { max4 } from "./lanes";
-import { exp, exp1 } from "./math";
+import { exp1 } from "./math";
 import {
-  SAMPLER_DECAY,
+  SAMPLE_NAN,
+  SAMPLE_NOTHING,
+  SAMPLER_BIAS,
+  SAMPLER_FLAGS,
   SAMPLER_FREQUENCY,
+  SAMPLER_MASK,
+  SAMPLER_PENALTIES,
   SAMPLER_PRESENCE,
   SAMPLER_REPETITION,
   SAMPLER_SEED,
@@ -14,27 +18,29 @@ import {
   SAMPLER_TOP_K,
   SAMPLER_TOP_P,
 } from "./ops";
-
-/** A number in [0, 1) with 53 bits: SplitMix64 (Steele, Lea, Flood 2014) at position `step` of the seed's sequence. */
-export function random(seed: u64, step: u32): f64 {
-  let z = seed + (<u64>step + 1) * 0x9e3779b97f4a7c15;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  z ^= z >> 31;
-  return <f64>(z >> 11) * (1.0 / 9007199254740992.0);
-}
+import { sampler_bias, sampler_counts, sampler_mask } from "./sample_area";
+import { random } from "./sample_random";
+import { argmax, exps } from "./sample_weights";
 
 /**
- * logits: `vocab` f32, left as they are; params: SAMPLER_* fields; counts: `vocab` f32, how often (decayed) a token came, or 0
- * for none; work: 12 x vocab bytes, its rows whole vectors. Answers a token, or -1 when the logits are not numbers.
+ * logits: `vocab` f32, left as they are; area: see `sample_area.ts`; work: `sampler_work` bytes. Answers a token, SAMPLE_NAN or
+ * SAMPLE_NOTHING.
  */
-export function sample(logits: usize, vocab: i32, params: usize, counts: usize, work: usize): i32 {
+export function sample(logits: usize, vocab: i32, area: usize, work: usize): i32 {
+  const params = area;
   const scores = work;
   const bytes = <usize>vocab * 4;
   memory.copy(scores, logits, bytes);
-  if (counts) penalize(scores, vocab, params, counts);
+  const flags = load<u32>(area, SAMPLER_FLAGS);
+  if (flags) {
+    if (argmax(scores, vocab) < 0) return SAMPLE_NAN;
+    if (flags & SAMPLER_MASK) forbid(scores, vocab, area + sampler_mask(vocab));
+    if (flags & SAMPLER_BIAS) add(scores, vocab, area + sampler_bias(vocab));
+    if (allForbidden(scores, vocab)) return SAMPLE_NOTHING;
+    if (flags & SAMPLER_PENALTIES) penalize(scores, vocab, area, area + sampler_counts(vocab));
+  }
   const best = argmax(scores, vocab);
-  if (best < 0) return -1;
+  if (best < 0) return SAMPLE_NAN;
   const temperature = load<f32>(params, SAMPLER_TEMPERATURE);
   if (temperature == 0) return best;
 
@@ -94,31 +100,6 @@ export function sample(logits: usize, vocab: i32, params: usize, counts: usize, 
   return load<i32>(ids + (<usize>(count - 1 - chosen) << 2));
 }
 
-/** Lowest index of the largest; -1 when there is a NaN or an infinity on top. */
-export function argmax(scores: usize, vocab: i32): i32 {
-  let m = f32x4.splat(-Infinity);
-  let i = 0;
-  for (; i + 4 <= vocab; i += 4) m = f32x4.max(m, v128.load(scores + (<usize>i << 2)));
-  let top = max4(m);
-  for (; i < vocab; i++) top = max<f32>(top, load<f32>(scores + (<usize>i << 2)));
-  if (!(abs<f32>(top) < Infinity)) return -1;
-  for (i = 0; i < vocab; i++) if (load<f32>(scores + (<usize>i << 2)) == top) return i;
-  return -1;
-}
-
-/** weights[i] = e^((scores[i] - top) * scale); answers their sum, ascending. */
-function exps(weights: usize, scores: usize, vocab: i32, top: f32, scale: f32): f64 {
-  const t = f32x4.splat(top);
-  const s = f32x4.splat(scale);
-  // The last vector may reach past the end: both arrays are padded to whole vectors.
-  for (let i: usize = 0; i < <usize>vocab * 4; i += 16) {
-    v128.store(weights + i, exp(f32x4.mul(f32x4.sub(v128.load(scores + i), t), s)));
-  }
-  let sum: f64 = 0;
-  for (let i: usize = 0; i < <usize>vocab * 4; i += 4) sum += load<f32>(weights + i);
-  return sum;
-}
-
 /** First index at which the running total passes `target`. */
 function draw(weights: usize, first: i32, count: i32, target: f64): i32 {
   let sum: f64 = 0;
@@ -175,16 +156,19 @@ function penalize(scores: usize, vocab: i32, params: usize, counts: usize): void
   }
 }
 
-/** Records that a token came: all counts fade, its own goes up by one. */
-export function count(counts: usize, vocab: i32, params: usize, token: i32): void {
-  const decay = load<f32>(params, SAMPLER_DECAY);
-  if (decay != 1) {
-    const d = f32x4.splat(decay);
-    const end = counts + <usize>vocab * 4;
-    let i = counts;
-    for (; i + 16 <= end; i += 16) v128.store(i, f32x4.mul(v128.load(i), d));
-    for (; i < end; i += 4) store<f32>(i, load<f32>(i) * decay);
+function forbid(scores: usize, vocab: i32, mask: usize): void {
+  for (let i: usize = 0; i < <usize>vocab; i++) {
+    if (!((load<u32>(mask + ((i >> 5) << 2)) >> (<u32>i & 31)) & 1)) store<f32>(scores + (i << 2), -Infinity);
   }
-  const at = counts + (<usize>token << 2);
-  store<f32>(at, load<f32>(at) + 1);
+}
+
+function add(scores: usize, vocab: i32, bias: usize): void {
+  for (let i: usize = 0; i < <usize>vocab * 4; i += 4) {
+    store<f32>(scores + i, load<f32>(scores + i) + load<f32>(bias + i));
+  }
+}
+
+function allForbidden(scores: usize, vocab: i32): bool {
+  for (let i: usize = 0; i < <usize>vocab * 4; i += 4) if (load<f32>(scores + i) != -Infinity) return false;
+  return true;
 }

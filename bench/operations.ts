@@ -1,18 +1,6 @@
 // Everything beside the matrix products, one thread: what time mixing does per head and token, norms with their token shift,
-// quantising activations, drawing a token from a large vocabulary, and the functions of assembly/math.ts.
-import {
-  BATCH_TABLE,
-  ROW_BYTES,
-  ROW_FROM,
-  ROW_TO,
-  SAMPLER_BYTES,
-  SAMPLER_DECAY,
-  SAMPLER_FREQUENCY,
-  SAMPLER_PRESENCE,
-  SAMPLER_REPETITION,
-  SAMPLER_TEMPERATURE,
-  SAMPLER_TOP_P,
-} from "../assembly/ops.ts";
+// quantising activations, and the functions of assembly/math.ts.
+import { BATCH_TABLE, ROW_BYTES, ROW_FROM, ROW_TO } from "../assembly/ops.ts";
 import { type Build, instantiate, type Kernels } from "../src/engine/kernels.ts";
 import { Arena, createMemory } from "../src/engine/memory.ts";
 import { compiled, usableBuilds } from "./lib/built.ts";
@@ -30,7 +18,6 @@ const MEMORY = 1 << 26;
 const HEAD = 64;
 const CHANNELS = 1024;
 const TOKENS = [1, 64];
-const VOCABULARY = 65536;
 const NUMBERS = 4096;
 /** What an RWKV-7 layer needs: six mixes of the normed input; seven activations and eight vectors of parameters. */
 const MIXES = 6;
@@ -105,7 +92,6 @@ for (const build of list(chosen.builds) as Build[]) {
       kernels.quantize_q8(q8, x, CHANNELS * 4, 0, blocks, n),
     );
   }
-  await drawing(kernels, memory, time);
   await functions(kernels, memory, time);
 }
 report.end();
@@ -121,42 +107,6 @@ function tableOf(memory: WebAssembly.Memory, arena: Arena, n: number, from: numb
     row[ROW_TO / 4] = to;
   }
   return table;
-}
-
-async function drawing(kernels: Kernels, memory: WebAssembly.Memory, time: Timer): Promise<void> {
-  const arena = new Arena(1 << 16);
-  const [logits, counts] = [arena.alloc(VOCABULARY * 4), arena.alloc(VOCABULARY * 4)];
-  const params = arena.alloc(SAMPLER_BYTES);
-  const work = arena.alloc(VOCABULARY * 12 + 64);
-  // About normally distributed with deviation 4, which leaves a few hundred tokens in question.
-  const four = arena.alloc(VOCABULARY * 16);
-  fill(memory, four, VOCABULARY * 4, 4 * Math.sqrt(3 / 4));
-  const spread = new Float32Array(memory.buffer, four, VOCABULARY * 4);
-  const values = new Float32Array(memory.buffer, logits, VOCABULARY);
-  for (let i = 0; i < VOCABULARY; i++) {
-    values[i] = [1, 7, 31, 127].reduce((sum, step) => sum + spread[(i * step * 5 + step) % spread.length], 0);
-  }
-  const tokens = new Float32Array(memory.buffer, counts, VOCABULARY).fill(0);
-  for (let i = 0; i < 500; i++) tokens[(i * 7919) % VOCABULARY] = 1 + (i % 3);
-  const sampler = new Float32Array(memory.buffer, params, SAMPLER_BYTES / 4).fill(0);
-  const set = (temperature: number, topP: number, penalty: number) => {
-    sampler[SAMPLER_TEMPERATURE / 4] = temperature;
-    sampler[SAMPLER_TOP_P / 4] = topP;
-    sampler[SAMPLER_REPETITION / 4] = 1 + penalty;
-    sampler[SAMPLER_PRESENCE / 4] = penalty;
-    sampler[SAMPLER_FREQUENCY / 4] = penalty;
-    sampler[SAMPLER_DECAY / 4] = 1 - penalty / 10;
-  };
-  const sample = (with_: number) => () => void kernels.sample(logits, VOCABULARY, params, with_, work);
-  set(0, 1, 0);
-  await time(`sample, vocabulary ${VOCABULARY}, greedy`, "", 1, "µs", sample(0));
-  set(0.8, 1, 0);
-  await time("  temperature 0.8", "", 1, "µs", sample(0));
-  set(0.8, 0.9, 0);
-  await time("  temperature 0.8, top-p 0.9", "", 1, "µs", sample(0));
-  set(0.8, 0.9, 0.1);
-  await time("  the same with penalties", "", 1, "µs", sample(counts));
-  await time("  counting a token, with decay", "", 1, "µs", () => kernels.count(counts, VOCABULARY, params, 1));
 }
 
 async function functions(kernels: Kernels, memory: WebAssembly.Memory, time: Timer): Promise<void> {

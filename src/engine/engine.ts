@@ -12,16 +12,7 @@ import {
   ROW_BYTES,
   RUN_ABORTED,
   RUN_DONE,
-  SAMPLER_BYTES,
-  SAMPLER_DECAY,
-  SAMPLER_FREQUENCY,
-  SAMPLER_PRESENCE,
-  SAMPLER_REPETITION,
-  SAMPLER_SEED,
   SAMPLER_STEP,
-  SAMPLER_TEMPERATURE,
-  SAMPLER_TOP_K,
-  SAMPLER_TOP_P,
   TEAM_ABORT,
   TEAM_BYTES,
 } from "../../assembly/ops.ts";
@@ -31,6 +22,7 @@ import { instantiate, type Kernels } from "./kernels.ts";
 import { align, createMemory } from "./memory.ts";
 import { mergeRoom } from "./planner.ts";
 import type { Port, Reply, Request, Rows, Sampling } from "./protocol.ts";
+import { writeSampling } from "./sampler.ts";
 import { readSlot, Slots, writeSlot } from "./slots.ts";
 import { type EngineSpec, FORMS } from "./spec.ts";
 import { tileKind, WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
@@ -100,6 +92,10 @@ export class Engine {
     this.#around = around;
     new Uint32Array(this.#memory.buffer, spec.program, spec.image.length).set(spec.image);
     this.#slots = new Slots(spec, this.#memory);
+    const { sampler_bytes, sampler_work } = this.#kernels;
+    if (sampler_bytes(spec.vocab) > spec.samplerStride || sampler_work(spec.vocab) > spec.samplerWorkBytes) {
+      throw new RwkvError("engine", `There is no room for the samplers of ${spec.vocab} tokens.`);
+    }
     this.#freeSamplers = Array.from({ length: spec.generations }, (_, i) => spec.generations - 1 - i);
     port.onMessage((request) => this.#receive(request));
     port.post({ kind: "ready" });
@@ -407,10 +403,9 @@ export class Engine {
   #draw(job: Job, logits: number): void {
     const spec = this.#spec;
     const sampling = job.sampling!;
-    const params = spec.samplers + job.sampler * spec.samplerStride;
-    const counts = penalizes(sampling) ? params + SAMPLER_BYTES : 0;
-    new Uint32Array(this.#memory.buffer, params + SAMPLER_STEP, 1)[0] = job.generated;
-    const token = this.#kernels.sample(logits, spec.vocab, params, counts, spec.samplerWork);
+    const area = spec.samplers + job.sampler * spec.samplerStride;
+    new Uint32Array(this.#memory.buffer, area + SAMPLER_STEP, 1)[0] = job.generated;
+    const token = this.#kernels.sample(logits, spec.vocab, area, spec.samplerWork);
     if (token < 0) {
       this.#fail(
         job,
@@ -419,7 +414,7 @@ export class Engine {
       );
       return;
     }
-    if (counts) this.#kernels.count(counts, spec.vocab, params, token);
+    this.#kernels.accept(area, spec.vocab, token);
     if (sampling.stopTokens.includes(token)) {
       job.finishReason = "stop";
       return;
@@ -437,19 +432,8 @@ export class Engine {
     if (index === undefined) return false;
     job.sampler = index;
     const spec = this.#spec;
-    const s = job.sampling!;
     const at = spec.samplers + index * spec.samplerStride;
-    new Uint8Array(this.#memory.buffer, at, spec.samplerStride).fill(0);
-    const f32 = new Float32Array(this.#memory.buffer, at, SAMPLER_BYTES / 4);
-    const u32 = new Uint32Array(this.#memory.buffer, at, SAMPLER_BYTES / 4);
-    f32[SAMPLER_TEMPERATURE / 4] = s.temperature;
-    f32[SAMPLER_TOP_P / 4] = s.topP;
-    u32[SAMPLER_TOP_K / 4] = s.topK;
-    f32[SAMPLER_REPETITION / 4] = s.repetitionPenalty;
-    f32[SAMPLER_PRESENCE / 4] = s.presencePenalty;
-    f32[SAMPLER_FREQUENCY / 4] = s.frequencyPenalty;
-    f32[SAMPLER_DECAY / 4] = s.penaltyDecay;
-    u32.set(s.seed, SAMPLER_SEED / 4);
+    writeSampling(this.#kernels, this.#memory, at, spec.vocab, job.sampling!);
     return true;
   }
 
@@ -500,9 +484,6 @@ export class Engine {
     for (const job of this.#jobs) this.#flushJob(job);
   }
 }
-
-const penalizes = (s: Sampling): boolean =>
-  s.repetitionPenalty !== 1 || s.presencePenalty !== 0 || s.frequencyPenalty !== 0;
 
 /** Any error as one that can cross to the host. */
 function known(error: unknown): { code: RwkvError["code"]; message: string } {

@@ -60,10 +60,21 @@ export interface Kernels {
   ): void;
 
   // Sampling
-  sample(logits: number, vocab: number, params: number, counts: number, work: number): number;
+  /** A token, or SAMPLE_NAN or SAMPLE_NOTHING. */
+  sample(logits: number, vocab: number, area: number, work: number): number;
+  accept(area: number, vocab: number, token: number): void;
+  logprobs(logits: number, vocab: number, token: number, dst: number, top: number, work: number): void;
   argmax(scores: number, vocab: number): number;
-  count(counts: number, vocab: number, params: number, token: number): void;
   random(seed: bigint, step: number): number;
+  /** Bytes of a generation's area, and of the room that `sample` and `logprobs` need. */
+  sampler_bytes(vocab: number): number;
+  sampler_work(vocab: number): number;
+  /** Offsets within an area. */
+  sampler_counts(vocab: number): number;
+  sampler_bias(vocab: number): number;
+  sampler_mask(vocab: number): number;
+  sampler_breakers(vocab: number): number;
+  sampler_history(vocab: number): number;
 
   // One by one, for tests and benchmarks
   matmul(

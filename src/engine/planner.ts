@@ -478,8 +478,10 @@ export class Planner {
     const scratchStride = align(SCRATCH_BYTES + o.rows * PIECE * 4);
     const scratch = arena.alloc(scratchStride * o.ranks);
     const vocab = logits.channels;
-    const samplerWork = arena.alloc(align(vocab * 4) * 3);
-    const samplerStride = 64 + align(vocab * 4);
+    // More than the kernels ask for, which the engine checks: see `assembly/sample_area.ts`.
+    const samplerWorkBytes = align(vocab * 4) * 4 + 2 ** 17;
+    const samplerWork = arena.alloc(samplerWorkBytes);
+    const samplerStride = align(vocab * 4) * 2 + align(vocab / 4) + 2 ** 15;
     const samplers = arena.alloc(samplerStride * o.generations);
     const directory = arena.alloc(o.sessions * 4);
     const program = arena.alloc((this.#records.length + 2) * RECORD_BYTES);
@@ -524,6 +526,7 @@ export class Planner {
       logitsStride: rowBytes(vocab),
       vocab,
       samplerWork,
+      samplerWorkBytes,
       samplers,
       samplerStride,
       generations: o.generations,

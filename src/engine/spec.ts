@@ -78,8 +78,9 @@ export interface EngineSpec {
   readonly logits: number;
   readonly logitsStride: number;
   readonly vocab: number;
-  /** Sampling: a work area, then `generations` areas of parameters and of counts. */
+  /** Sampling: room for the kernels, then an area for each of `generations`. */
   readonly samplerWork: number;
+  readonly samplerWorkBytes: number;
   readonly samplers: number;
   readonly samplerStride: number;
   readonly generations: number;

@@ -3,9 +3,10 @@ import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import {
-  SAMPLER_BYTES,
   SAMPLER_DECAY,
+  SAMPLER_FLAGS,
   SAMPLER_FREQUENCY,
+  SAMPLER_PENALTIES,
   SAMPLER_PRESENCE,
   SAMPLER_REPETITION,
   SAMPLER_SEED,
@@ -109,9 +110,19 @@ function reference(logits: Float32Array, options: Options, counts?: Float32Array
   return left.ids[draw(left.weights, random(options.seed, options.step) * total(left.weights))];
 }
 
-/** Writes options where `sample` reads them. */
-function write({ arena }: Setting, options: Partial<Options>, decay = 1) {
-  const region = arena.output(SAMPLER_BYTES);
+/** An area with these options, and with these counts if any. */
+function write(
+  { arena, unguarded }: Setting,
+  vocab: number,
+  options: Partial<Options>,
+  counts?: Float32Array,
+  decay = 1,
+) {
+  const region = arena.zeros(unguarded.sampler_bytes(vocab));
+  if (counts) {
+    region.u32[SAMPLER_FLAGS / 4] = SAMPLER_PENALTIES;
+    region.f32.set(counts, unguarded.sampler_counts(vocab) / 4);
+  }
   const { temperature, topP, topK, repetition, presence, frequency, seed, step } = { ...PLAIN, ...options };
   for (const [at, value] of [
     [SAMPLER_TEMPERATURE, temperature],
@@ -134,9 +145,9 @@ function sampler(setting: Setting, logits: Float32Array, counts?: Float32Array) 
   const { arena, kernels } = setting;
   arena.reset();
   const src = arena.input(logits).at;
-  const seen = counts ? arena.input(counts).at : 0;
-  const work = arena.output(3 * ((logits.length * 4 + 15) & ~15)).at;
-  return (options: Partial<Options>) => kernels.sample(src, logits.length, write(setting, options).at, seen, work);
+  const work = arena.output(kernels.sampler_work(logits.length)).at;
+  return (options: Partial<Options>) =>
+    kernels.sample(src, logits.length, write(setting, logits.length, options, counts).at, work);
 }
 
 /** Logits of several tempers: bells, many ties, one that towers, all equal, some forbidden. */
@@ -287,13 +298,13 @@ everywhere("tokens come as often as their probabilities say", (setting) => {
     setting.arena.reset();
     const [src, work, params] = [
       setting.arena.input(x),
-      setting.arena.output(12 * 12),
-      write(setting, { ...all, seed: 77n }),
+      setting.arena.output(setting.kernels.sampler_work(12)),
+      write(setting, 12, { ...all, seed: 77n }),
     ];
     const counts = new Array(12).fill(0);
     for (let step = 0; step < draws; step++) {
       params.u32[SAMPLER_STEP / 4] = step;
-      counts[setting.unguarded.sample(src.at, 12, params.at, 0, work.at)]++;
+      counts[setting.unguarded.sample(src.at, 12, params.at, work.at)]++;
     }
     setting.arena.check("sample");
     assert.ok(counts.every((count, id) => kept.includes(id) || count === 0));
@@ -328,18 +339,19 @@ everywhere("random fills [0, 1) evenly, along the steps and along the seeds", ({
 
 // --- Penalties -----------------------------------------------------------------------------------------------------------
 
-everywhere("count: all occurrences fade, the token's own goes up", ({ kernels, arena }) => {
+everywhere("accept: all occurrences fade, the token's own goes up", (setting) => {
+  const { kernels, arena } = setting;
   for (const vocab of [1, 3, 4, 12, 13, 999]) {
     for (const decay of [1, 0.996, 0.5, 0]) {
       arena.reset();
-      const before = new Random(vocab).bells(vocab).map(Math.abs);
-      const counts = arena.copy(before);
-      const params = write({ kernels, arena } as Setting, {}, decay);
+      const area = write(setting, vocab, {}, new Random(vocab).bells(vocab).map(Math.abs), decay);
+      const first = kernels.sampler_counts(vocab) / 4;
+      const counts = area.f32.subarray(first, first + vocab);
       for (const token of [0, vocab - 1, vocab >> 1]) {
-        const expected = counts.f32.map((n) => n * f(decay));
+        const expected = counts.map((n) => n * f(decay));
         expected[token] += 1;
-        kernels.count(counts.at, vocab, params.at, token);
-        same(counts.f32, expected, `${vocab} tokens, decay ${decay}`);
+        kernels.accept(area.at, vocab, token);
+        same(counts, expected, `${vocab} tokens, decay ${decay}`);
       }
     }
   }
