@@ -1,7 +1,7 @@
 /** rwkv-wasm for Node, Deno and Bun. */
 
-import { type ConvertOptions, convertModel } from "./api/convert.ts";
-import { type InspectOptions, inspectModel, type ModelReport } from "./api/inspect.ts";
+import type { ConvertOptions } from "./api/convert.ts";
+import type { InspectOptions, ModelReport } from "./api/inspect.ts";
 import { type LoadOptions, loadModel } from "./api/load.ts";
 import type { Model } from "./api/model.ts";
 import type { ModelSource } from "./api/source.ts";
@@ -16,11 +16,11 @@ export const load = (source: ModelSource, options?: LoadOptions): Promise<Model>
  * Writes a model to `sink` as GGUF or safetensors, with its large matrices in another type if wanted. Throws `RwkvError`
  * "input", "weights", "unsupported"; what the sink got is then not a valid file.
  */
-export const convert = (source: ModelSource, sink: Sink, options?: ConvertOptions): Promise<void> =>
-  convertModel(platform, source, sink, options);
+export const convert = async (source: ModelSource, sink: Sink, options?: ConvertOptions): Promise<void> =>
+  (await import("./api/convert.ts")).convertModel(platform, source, sink, options);
 
 /** Says what a weights file holds and what running it would take, without reading its numbers. Throws as `load`. */
-export const inspect = (source: ModelSource, options?: InspectOptions): Promise<ModelReport> =>
-  inspectModel(platform, source, options);
+export const inspect = async (source: ModelSource, options?: InspectOptions): Promise<ModelReport> =>
+  (await import("./api/inspect.ts")).inspectModel(platform, source, options);
 
 export * from "./api/public.ts";

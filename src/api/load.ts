@@ -8,7 +8,7 @@ import { tileKind, tileNibbles, type WeightType } from "../engine/weight-types.t
 import { RwkvError } from "../errors.ts";
 import { configOf } from "../model/config.ts";
 import { type LoadProgress, loadTensors } from "../model/load.ts";
-import { applyLora, checkScale, type LoraScale } from "../model/lora.ts";
+import type { LoraScale } from "../model/lora.ts";
 import { planOf } from "../model/plan.ts";
 import { Tensors } from "../model/tensors.ts";
 import type { TensorFile } from "../types.ts";
@@ -62,6 +62,8 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
     throw new RwkvError("input", `lnXEpsilon must be a number above 0, not ${lnXEpsilon}.`);
   }
   const lora = options.lora === undefined ? undefined : loraOf(options.lora);
+  const merging = lora && (await import("../model/lora.ts"));
+  if (lora) merging?.checkScale(lora);
   signal?.throwIfAborted();
 
   const source = await sourceOf(platform, from, options);
@@ -81,7 +83,7 @@ export async function loadModel(platform: Platform, from: ModelSource, options: 
     warnOfUnknown(file, options.onWarning);
     if (lora) change = await openTuned(await sourceOf(platform, lora.source, options), signal);
     if (change) warnOfUnknown(change, options.onWarning);
-    const tuned = lora && change && applyLora(file, change, lora, config.rescaleEvery);
+    const tuned = merging && change && merging.applyLora(file, change, lora, config.rescaleEvery);
     const planner = new Planner({ ...plan, rows: options.rows ?? plan.rows, base: options.base });
     const spec = planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
     const text = await chooseTokenizer(platform, options.vocabulary, file, source, config.vocab, signal);
@@ -158,7 +160,5 @@ const isPositive = (x: unknown): boolean =>
 
 function loraOf(given: ModelSource | LoraOptions): LoraOptions {
   const whole = typeof given === "object" && given !== null && "source" in given;
-  const lora = whole ? given : { source: given };
-  checkScale(lora);
-  return lora;
+  return whole ? given : { source: given };
 }

@@ -2,7 +2,6 @@
 
 import { RwkvError } from "../errors.ts";
 import { type GenerateOptions, type Generation, samplingOf } from "../generate.ts";
-import { readInitialState } from "../model/initial-state.ts";
 import type { LoraInfo } from "../model/lora.ts";
 import { encodeState } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -75,6 +74,7 @@ export class Model {
    */
   async initialState(from: ModelSource, options: SourceOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     const { platform, spec, identity } = this.#shared;
+    const { readInitialState } = await import("../model/initial-state.ts");
     const file = await openTuned(await sourceOf(platform, from, options), options.signal);
     try {
       const kernels = await platform.kernels("plain");

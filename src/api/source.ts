@@ -2,7 +2,6 @@
 
 import { hubUrl, isHubName } from "../bytes/hub.ts";
 import { blobSource, bytesSource } from "../bytes/source.ts";
-import { responseSource, streamSource } from "../bytes/stream.ts";
 import type { Platform } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import type { Source, TensorFile } from "../types.ts";
@@ -44,7 +43,7 @@ export async function sourceOf(platform: Platform, from: ModelSource, options: S
   if (from instanceof Blob) return blobSource(from);
   if (from instanceof ArrayBuffer) return bytesSource("the given bytes", new Uint8Array(from));
   if (from instanceof Uint8Array) return bytesSource("the given bytes", from);
-  if (from instanceof Response) return responseSource(from, signal);
-  if (from instanceof ReadableStream) return streamSource(from, { signal });
+  if (from instanceof Response) return (await import("../bytes/stream.ts")).responseSource(from, signal);
+  if (from instanceof ReadableStream) return (await import("../bytes/stream.ts")).streamSource(from, { signal });
   throw new RwkvError("input", "A model is loaded from a path, a URL, a Blob, bytes, a Response or a ReadableStream.");
 }

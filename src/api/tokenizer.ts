@@ -11,17 +11,19 @@
  */
 import type { Platform } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
-import { BpeTokenizer } from "../text/bpe.ts";
-import { unpackVocabulary } from "../text/packed.ts";
 import { padded } from "../text/padded.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { byteVocabulary, parseVocabulary } from "../text/vocab.ts";
-import { WorldTokenizer } from "../text/world.ts";
-import type { Source, TensorFile, Vocabulary } from "../types.ts";
+import type { HfTokenizer, Source, TensorFile, Vocabulary } from "../types.ts";
 import { fileNameOf } from "../weights/beside.ts";
 
+/** The content of a `tokenizer.json`, and the class of @huggingface/tokenizers for it where packages cannot be found by their names. */
+export interface BpeVocabulary {
+  json: string | Uint8Array;
+  Tokenizer: HfTokenizer;
+}
+
 /** "world", "bytes", the content of a vocabulary file, or a tokenizer. docs/tokenizers.md says more. */
-export type VocabularyOption = "world" | "bytes" | (string & {}) | Uint8Array | Tokenizer;
+export type VocabularyOption = "world" | "bytes" | (string & {}) | Uint8Array | BpeVocabulary | Tokenizer;
 
 export interface Chosen {
   readonly tokenizer?: Tokenizer;
@@ -69,8 +71,8 @@ export async function chooseTokenizer(
   rows: number,
   signal?: AbortSignal,
 ): Promise<Chosen> {
-  if (given !== undefined) return chosen(await readGiven(platform, given, rows), rows, "as given");
-  if (file.vocabulary) return chosen(file.vocabulary, rows, "from the weights file");
+  if (given !== undefined) return await chosen(await readGiven(platform, given, rows), rows, "as given");
+  if (file.vocabulary) return await chosen(file.vocabulary, rows, "from the weights file");
 
   const doubts: string[] = [];
   const found = await findBeside(platform, source, rows, doubts, signal);
@@ -78,9 +80,9 @@ export async function chooseTokenizer(
   const stated = file.facts.get("tokenizer");
   if (stated !== undefined && stated !== "none" && stated !== "no_vocab")
     doubts.unshift(`the weights file's own vocabulary, of the kind "${stated}", is not read here`);
-  else if (within(rows, WORLD)) return chosen(await shipped(platform), rows, `for the model's ${rows} tokens`);
+  else if (within(rows, WORLD)) return await chosen(await shipped(platform), rows, `for the model's ${rows} tokens`);
   else if (within(rows, BYTES) && doubts.length === 0)
-    return chosen(byteVocabulary(rows), rows, `for the model's ${rows} tokens`);
+    return await chosen(await bytes(rows), rows, `for the model's ${rows} tokens`);
 
   const guess = within(rows, PILE)
     ? `its ${rows} tokens look like those of the Pile models, whose file is called tokenizer.json or 20B_tokenizer.json`
@@ -93,15 +95,32 @@ export async function chooseTokenizer(
 const within = (rows: number, { least, most }: { least: number; most: number }): boolean =>
   rows >= least && rows <= most;
 
-function chosen(vocabulary: Vocabulary | Tokenizer, rows: number, from: string): Chosen {
-  const tokenizer = "encode" in vocabulary ? padded(vocabulary, rows) : new WorldTokenizer(vocabulary, rows);
+async function chosen(vocabulary: Vocabulary | Tokenizer, rows: number, from: string): Promise<Chosen> {
+  const tokenizer = "encode" in vocabulary ? padded(vocabulary, rows) : await worldTokenizer(vocabulary, rows);
   const kinds: Readonly<Record<string, string>> = { world: "World", bytes: "bytes", bpe: "BPE" };
   return { tokenizer, note: `${kinds[tokenizer.kind] ?? tokenizer.kind}, ${from}` };
 }
 
+async function worldTokenizer(vocabulary: Vocabulary, rows: number): Promise<Tokenizer> {
+  const { WorldTokenizer } = await import("../text/world.ts");
+  return new WorldTokenizer(vocabulary, rows);
+}
+
+/** One token for each byte, and names for `rows` in all. */
+async function bytes(rows: number): Promise<Vocabulary> {
+  const { byteVocabulary } = await import("../text/vocab.ts");
+  return byteVocabulary(rows);
+}
+
+/** A vocabulary in the form in which the package has World's. */
+async function unpacked(packed: Uint8Array<ArrayBuffer>, name: string): Promise<Vocabulary> {
+  const { unpackVocabulary } = await import("../text/packed.ts");
+  return await unpackVocabulary(packed, name);
+}
+
 async function readGiven(platform: Resources, given: VocabularyOption, rows: number): Promise<Vocabulary | Tokenizer> {
   if (given === "world") return await shipped(platform);
-  if (given === "bytes") return byteVocabulary(rows);
+  if (given === "bytes") return await bytes(rows);
   if (typeof given === "string" && !given.includes("\n") && !/^\s*[\d{]/.test(given))
     throw new RwkvError(
       "input",
@@ -109,10 +128,16 @@ async function readGiven(platform: Resources, given: VocabularyOption, rows: num
     );
   if (typeof given === "string" || given instanceof Uint8Array) return await parse(platform, given, "the vocabulary");
   if (isTokenizer(given)) return given;
+  if (given !== null && typeof given === "object" && "json" in given) return await bpe(given.json, given.Tokenizer);
   throw new RwkvError(
     "input",
     'vocabulary must be "world", "bytes", the content of a vocabulary file, or a tokenizer.',
   );
+}
+
+async function bpe(json: string | Uint8Array, Tokenizer: HfTokenizer, name?: string): Promise<Tokenizer> {
+  const { BpeTokenizer } = await import("../text/bpe.ts");
+  return new BpeTokenizer(json, Tokenizer, name);
 }
 
 function isTokenizer(value: unknown): value is Tokenizer {
@@ -134,21 +159,21 @@ async function shipped(platform: Resources): Promise<Vocabulary> {
       { cause },
     );
   }
-  return await unpackVocabulary(packed, "weights/world.vocab");
+  return await unpacked(packed, "weights/world.vocab");
 }
 
 /** Finds out from the content what kind of file it is. */
 async function parse(platform: Resources, content: string | Uint8Array, name: string): Promise<Vocabulary | Tokenizer> {
   if (typeof content !== "string" && content[0] === 0x1f && content[1] === 0x8b)
-    return await unpackVocabulary(new Uint8Array(content), name);
+    return await unpacked(new Uint8Array(content), name);
   const start = typeof content === "string" ? content.slice(0, 64) : new TextDecoder().decode(content.subarray(0, 64));
-  if (!/^\ufeff?\s*\{/.test(start)) return parseVocabulary(content, name);
+  if (!/^\ufeff?\s*\{/.test(start)) return (await import("../text/vocab.ts")).parseVocabulary(content, name);
   if (!platform.hfTokenizer)
     throw new RwkvError(
       "unsupported",
-      `${name}: a tokenizer.json needs the package @huggingface/tokenizers, which cannot be found by name here; load with \`vocabulary: new BpeTokenizer(json, Tokenizer)\`, Tokenizer being that package's.`,
+      `${name}: a tokenizer.json needs the package @huggingface/tokenizers, which cannot be found by name here; load with \`vocabulary: { json, Tokenizer }\`, Tokenizer being that package's class.`,
     );
-  return new BpeTokenizer(content, await platform.hfTokenizer(), name);
+  return await bpe(content, await platform.hfTokenizer(), name);
 }
 
 /** The first file beside the weights that is a vocabulary and fits. What speaks against the others is added to `doubts`. */
@@ -170,7 +195,8 @@ async function findBeside(
         if (!result.value) continue;
         const vocabulary = await parse(platform, await readAll(result.value, signal), names[i]);
         const ids = "tokens" in vocabulary ? vocabulary.tokens.length : vocabulary.size;
-        if (ids <= rows && rows - ids < SLACK) return chosen(vocabulary, rows, `from ${names[i]} beside the weights`);
+        if (ids <= rows && rows - ids < SLACK)
+          return await chosen(vocabulary, rows, `from ${names[i]} beside the weights`);
         doubts.push(`${names[i]} beside the weights has ${ids} tokens, the model ${rows}`);
       } catch (error) {
         signal?.throwIfAborted();

@@ -9,7 +9,6 @@
 import { relaxedSimd, threads as wasmThreads } from "wasm-feature-detect";
 import { TEAM_ABORT, TEAM_BYTES, TEAM_EPOCH, TEAM_PHASE, TEAM_POISON } from "../../assembly/ops.ts";
 import { RwkvError } from "../errors.ts";
-import { Engine } from "./engine.ts";
 import type { Build } from "./kernels.ts";
 import { createMemory } from "./memory.ts";
 import type { Platform, WorkerHandle } from "./platform.ts";
@@ -130,6 +129,8 @@ export class EngineHost {
       const [here, there] = pair<Request, Reply>();
       this.#port = here;
       here.onMessage((reply) => this.#hear(reply));
+      // Otherwise it is the workers' script that has the engine.
+      const { Engine } = await import("./engine.ts");
       new Engine(this.#spec, module, undefined, there, {
         breathe: platform.breathe,
         interval: 0,

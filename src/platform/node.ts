@@ -3,30 +3,35 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { type HttpOptions, httpSource } from "../bytes/http.ts";
+import type { HttpOptions } from "../bytes/http.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import type { Reply, Request, Start } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
 import type { HfTokenizer, Source } from "../types.ts";
+import type { Assets } from "./assets.ts";
 import { Death } from "./death.ts";
 import { fileSource } from "./files.ts";
 
-export const platform: Platform = {
+/** What Node, Deno and Bun can, with the package's parts from wherever they lie. */
+export const nodePlatform = (assets: Assets<Worker>): Platform => ({
   name: "node",
   sharesMemory: true,
   cores: availableParallelism(),
-  kernels: async (build) => WebAssembly.compile(await readFile(new URL(`./kernels/${build}.wasm`, import.meta.url))),
-  spawn,
+  kernels: async (build) => WebAssembly.compile(await assets.kernels(build)),
+  spawn: () => handle(assets.worker()),
   breathe: () => new Promise((resolve) => setImmediate(resolve)),
   open: openAny,
-  worldVocabulary: async () => new Uint8Array(await readFile(new URL("../weights/world.vocab", import.meta.url))),
+  worldVocabulary: assets.worldVocabulary,
   hfTokenizer,
-};
+});
 
-function spawn(): WorkerHandle {
+/** With the package's parts as files beside this one. */
+export const platform: Platform = /* @__PURE__ */ nodePlatform({
+  kernels: (build) => readFile(new URL(`./kernels/${build}.wasm`, import.meta.url)),
   // Without the program's own options to Node, of which some are not for workers (`--input-type`) and some slow their start.
-  return handle(new Worker(new URL("./worker.js", import.meta.url), { name: "rwkv", execArgv: [] }));
-}
+  worker: () => new Worker(new URL("./worker.node.js", import.meta.url), { name: "rwkv", execArgv: [] }),
+  worldVocabulary: async () => new Uint8Array(await readFile(new URL("../weights/world.vocab", import.meta.url))),
+});
 
 /** What the host needs of a worker that was just started. */
 export function handle(worker: Worker): WorkerHandle {
@@ -61,7 +66,7 @@ async function hfTokenizer(): Promise<HfTokenizer> {
 /** A path, a `file:` URL or a web address. */
 async function openAny(where: string | URL, signal?: AbortSignal, headers?: HttpOptions["headers"]): Promise<Source> {
   const text = String(where);
-  if (/^https?:/i.test(text)) return httpSource(text, { signal, headers });
+  if (/^https?:/i.test(text)) return (await import("../bytes/http.ts")).httpSource(text, { signal, headers });
   const scheme = where instanceof URL ? where.protocol : /^[a-z][a-z0-9+.-]+:(?=\/\/)/i.exec(text)?.[0];
   if (scheme && !/^file:$/i.test(scheme))
     throw new RwkvError(

@@ -1,29 +1,47 @@
 /** Browsers, in a page or in a page's own worker: files by URL, module workers. */
 
-import { type HttpOptions, httpSource } from "../bytes/http.ts";
+import type { HttpOptions } from "../bytes/http.ts";
 import { parseUrl } from "../bytes/url.ts";
+import type { Build } from "../engine/kernels.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
 import type { Reply, Request, Start } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
+import type { Assets } from "./assets.ts";
 import { Death } from "./death.ts";
 
-export const platform: Platform = {
+/** What browsers can, with the package's parts from wherever they lie. */
+export const webPlatform = (assets: Assets<Worker>): Platform => ({
   name: "web",
   // Only pages that are served with the isolation headers may share memory; see docs/runtimes.md.
   sharesMemory: globalThis.crossOriginIsolated === true,
   cores: navigator.hardwareConcurrency ?? 1,
-  kernels: async (build) =>
-    WebAssembly.compile(await (await download(new URL(`./kernels/${build}.wasm`, import.meta.url))).arrayBuffer()),
-  spawn: typeof Worker === "undefined" ? undefined : spawn,
+  kernels: async (build) => WebAssembly.compile(await assets.kernels(build)),
+  spawn: typeof Worker === "undefined" ? undefined : () => handle(assets.worker()),
   breathe,
   open: openUrl,
-  worldVocabulary: async () =>
-    new Uint8Array(await (await download(new URL("../weights/world.vocab", import.meta.url))).arrayBuffer()),
+  worldVocabulary: assets.worldVocabulary,
+});
+
+/**
+ * Where the kernels are. Each URL is written out as bundlers look for them: they put such files beside what they make.
+ */
+const KERNELS: Readonly<Record<Build, () => URL>> = {
+  plain: () => new URL("./kernels/plain.wasm", import.meta.url),
+  relaxed: () => new URL("./kernels/relaxed.wasm", import.meta.url),
+  "plain-threads": () => new URL("./kernels/plain-threads.wasm", import.meta.url),
+  "relaxed-threads": () => new URL("./kernels/relaxed-threads.wasm", import.meta.url),
 };
 
-function spawn(): WorkerHandle {
-  const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "rwkv" });
+/** With the package's parts as files beside this one. */
+export const platform: Platform = /* @__PURE__ */ webPlatform({
+  kernels: (build) => download(KERNELS[build]()),
+  worker: () => new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "rwkv" }),
+  worldVocabulary: async () => new Uint8Array(await download(new URL("../weights/world.vocab", import.meta.url))),
+});
+
+/** What the host needs of a worker that was just started. */
+function handle(worker: Worker): WorkerHandle {
   const death = new Death();
   worker.addEventListener("error", (event) => death.happened(event.message || "its script could not be loaded"));
   return {
@@ -49,10 +67,11 @@ function breathe(): Promise<void> {
 
 /** A URL, or one relative to the page. */
 async function openUrl(where: string | URL, signal?: AbortSignal, headers?: HttpOptions["headers"]): Promise<Source> {
+  const { httpSource } = await import("../bytes/http.ts");
   return httpSource(parseUrl(where, globalThis.location?.href) ?? where, { signal, headers });
 }
 
-async function download(url: URL): Promise<Response> {
+async function download(url: URL): Promise<ArrayBuffer> {
   let response: Response;
   try {
     response = await fetch(url);
@@ -61,5 +80,5 @@ async function download(url: URL): Promise<Response> {
   }
   if (!response.ok)
     throw new RwkvError("network", `${url.href} could not be fetched: the server answered ${response.status}.`);
-  return response;
+  return await response.arrayBuffer();
 }

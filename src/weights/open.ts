@@ -1,17 +1,12 @@
 /**
  * Opens a weights file: finds out from its first bytes what it is, not from its name, and hands it to the reader for
- * that container. What is not a weights file is named in the error, because a web page or a Git LFS pointer saved
- * under the model's name is the usual reason for one.
+ * that container, which is loaded when it is needed. What is not a weights file is named in the error, because a web page
+ * or a Git LFS pointer saved under the model's name is the usual reason for one.
  */
 import { RwkvError } from "../errors.ts";
 import type { Source, TensorFile } from "../types.ts";
 import { fileNameOf } from "./beside.ts";
-import { openGgmf } from "./ggmf.ts";
-import { openGguf } from "./gguf-open.ts";
 import type { Naming } from "./names.ts";
-import { tunedNaming } from "./names-tuned.ts";
-import { openLegacyPth, openPth } from "./pth.ts";
-import { openIndex, openSafetensors } from "./safetensors-open.ts";
 
 /** Enough of a file to tell what it is. */
 const SNIFFED = 512;
@@ -24,7 +19,7 @@ const SNIFFED = 512;
  * formats that are not read here; what the source throws passes through.
  */
 export function openWeights(source: Source, signal?: AbortSignal): Promise<TensorFile> {
-  return open(source, readerOf, signal);
+  return open(source, (kind) => READERS[kind](), signal);
 }
 
 /**
@@ -32,15 +27,20 @@ export function openWeights(source: Source, signal?: AbortSignal): Promise<Tenso
  * `unsupported` for containers that such parts do not come in.
  */
 export function openTuned(source: Source, signal?: AbortSignal): Promise<TensorFile> {
-  return open(source, tunedReaderOf, signal);
+  return open(source, (kind) => tunedReader(kind, source), signal);
 }
 
-async function open(source: Source, choose: typeof readerOf, signal?: AbortSignal): Promise<TensorFile> {
+async function open(
+  source: Source,
+  choose: (kind: Kind) => Promise<Reader>,
+  signal?: AbortSignal,
+): Promise<TensorFile> {
   try {
     const start = await source.read(0, Math.min(source.size, SNIFFED), signal);
-    const reader = choose(source, start);
-    if (!reader) throw refusal(source, start);
-    return await reader(source, signal);
+    const kind = kindOf(source, start);
+    if (!kind) throw refusal(source, start);
+    const read = await choose(kind);
+    return await read(source, signal);
   } catch (error) {
     await source.close().catch(() => {}); // the reason for not opening matters more
     throw error;
@@ -49,27 +49,39 @@ async function open(source: Source, choose: typeof readerOf, signal?: AbortSigna
 
 type Reader = (source: Source, signal?: AbortSignal, naming?: Naming) => Promise<TensorFile>;
 
-/** The reader for what the first bytes show the file to be. */
-function readerOf(source: Source, start: Uint8Array): Reader | undefined {
-  if (startsWith(start, "GGUF")) return openGguf;
-  if (startsWith(start, "PK\x03\x04")) return openPth;
-  if (start[0] === 0x80 && start[1] >= 2 && start[1] <= 5) return openLegacyPth;
+/** Each is a part of its own, so that a page which reads one kind of file does not fetch the others. */
+const READERS = {
+  gguf: async (): Promise<Reader> => (await import("./gguf-open.ts")).openGguf,
+  pth: async (): Promise<Reader> => (await import("./pth.ts")).openPth,
+  legacyPth: async (): Promise<Reader> => (await import("./pth.ts")).openLegacyPth,
+  ggmf: async (): Promise<Reader> => (await import("./ggmf.ts")).openGgmf,
+  safetensors: async (): Promise<Reader> => (await import("./safetensors-open.ts")).openSafetensors,
+  index: async (): Promise<Reader> => (await import("./safetensors-open.ts")).openIndex,
+};
+type Kind = keyof typeof READERS;
+
+/** What the first bytes show the file to be. */
+function kindOf(source: Source, start: Uint8Array): Kind | undefined {
+  if (startsWith(start, "GGUF")) return "gguf";
+  if (startsWith(start, "PK\x03\x04")) return "pth";
+  if (start[0] === 0x80 && start[1] >= 2 && start[1] <= 5) return "legacyPth";
   // rwkv.cpp's magic is a number, so it reads backwards in a little-endian file.
-  if (startsWith(start, "fmgg")) return openGgmf;
-  if (isSafetensors(start)) return openSafetensors;
-  if (start[0] === 0x7b && /\.index\.json$/i.test(fileNameOf(source))) return openIndex;
+  if (startsWith(start, "fmgg")) return "ggmf";
+  if (isSafetensors(start)) return "safetensors";
+  if (start[0] === 0x7b && /\.index\.json$/i.test(fileNameOf(source))) return "index";
   return undefined;
 }
 
-/** The same for what fine-tuning leaves. */
-function tunedReaderOf(source: Source, start: Uint8Array): Reader | undefined {
-  const reader = readerOf(source, start);
-  if (reader === openGguf || reader === openGgmf)
+/** The reader for what fine-tuning leaves. */
+async function tunedReader(kind: Kind, { name }: Source): Promise<Reader> {
+  if (kind === "gguf" || kind === "ggmf")
     throw new RwkvError(
       "unsupported",
-      `${source.name} is not what a training program of RWKV leaves; LoRAs and tuned states are read from .pth and .safetensors`,
+      `${name} is not what a training program of RWKV leaves; LoRAs and tuned states are read from .pth and .safetensors`,
     );
-  return reader && ((opened, signal) => reader(opened, signal, tunedNaming));
+  const { tunedNaming } = await import("./names-tuned.ts");
+  const read = await READERS[kind]();
+  return (source, signal) => read(source, signal, tunedNaming);
 }
 
 /** The error for a file that cannot be opened, by what its first bytes show it to be. */

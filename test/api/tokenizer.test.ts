@@ -107,6 +107,10 @@ test("what is given wins over everything", async () => {
   await gives("World, as given", 65536, { given: WORLD, ...all });
   await gives("BPE, as given", 50277, { given: PILE.toString("utf8"), ...all });
   await gives("BPE, as given", 50304, { given: new Uint8Array(PILE), ...all });
+  await gives("BPE, as given", 50304, {
+    given: { json: PILE, Tokenizer: Hf },
+    platform: { worldVocabulary: platform.worldVocabulary },
+  });
   await gives("bpe-like, as given", 50304, { given: Object.assign(new BpeTokenizer(PILE, Hf), { kind: "bpe-like" }) });
 });
 
@@ -163,7 +167,7 @@ test("files beside the weights that cannot be used are passed over, and named wh
     source: world,
     platform: { ...platform, hfTokenizer: () => Promise.reject(new RwkvError("unsupported", "npm install x")) },
   });
-  await none(/load with `vocabulary: new BpeTokenizer\(json, Tokenizer\)`/, 50277, {
+  await none(/load with `vocabulary: { json, Tokenizer }`/, 50277, {
     source: world,
     platform: { worldVocabulary: platform.worldVocabulary },
   });
@@ -187,10 +191,11 @@ test("what is given and cannot be used is an error at once", async () => {
   await refused("input", /65530 ids but the model only 4096/, 4096, { given: "world" });
   await refused("input", /50277 ids but the model only 4096/, 4096, { given: PILE });
   await refused("input", /50277 ids but the model only 4096/, 4096, { given: new BpeTokenizer(PILE, Hf) });
+  await refused("input", /needs the class Tokenizer/, 50277, { given: { json: "{}" } as unknown as Tokenizer });
   await refused("input", /4096 ids but the model only 4000/, 4000, { own: "stories" });
   for (const given of [null, 5, [], { encode() {} }, new Blob()])
     await refused("input", /vocabulary must be "world"/, 4096, { given: given as unknown as Tokenizer });
-  await refused("unsupported", /new BpeTokenizer/, 50277, {
+  await refused("unsupported", /{ json, Tokenizer }/, 50277, {
     given: PILE,
     platform: { worldVocabulary: platform.worldVocabulary },
   });

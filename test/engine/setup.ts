@@ -23,7 +23,7 @@ export interface Bench {
 export function bench(changes: Partial<Platform> = {}): Bench {
   const workers: Worker[] = [];
   const spawn = (): WorkerHandle => {
-    const worker = new Worker(pathToFileURL("dist/worker.js"), { name: "rwkv", execArgv: [] });
+    const worker = new Worker(pathToFileURL("dist/worker.node.js"), { name: "rwkv", execArgv: [] });
     workers.push(worker);
     return handle(worker);
   };

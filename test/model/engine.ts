@@ -40,7 +40,7 @@ const platform: Platform = {
   cores: 2,
   kernels: async (build) => new WebAssembly.Module(readFileSync(`dist/kernels/${build}.wasm`)),
   spawn(): WorkerHandle {
-    const worker = new Worker(pathToFileURL(resolve("dist/worker.js")));
+    const worker = new Worker(pathToFileURL(resolve("dist/worker.node.js")));
     return {
       post: (message, transfer) => worker.postMessage(message, transfer),
       onMessage: (listener) => void worker.on("message", listener),

@@ -31,7 +31,9 @@ const { targets } = JSON.parse(readFileSync("asconfig.json", "utf8")) as {
 };
 
 test("holds the entries, the kernels, a model, a vocabulary, the licence and the front page", () => {
-  const wanted = ["index.js", "types/src/index.d.ts", "web.js", "worker.js", "cli.js"].map((name) => `dist/${name}`);
+  const wanted = ["index.js", "types/src/index.d.ts", "web.js", "worker.js", "worker.node.js", "cli.js"].map(
+    (name) => `dist/${name}`,
+  );
   for (const target of Object.values(targets)) wanted.push(target.outFile.replace(/^\.\//, ""));
   const missing = [...wanted, "weights/world.vocab", "LICENSE", "README.md"].filter((path) => !paths.includes(path));
   assert.equal(missing, []);
@@ -68,9 +70,9 @@ test("the files for pages and workers import nothing from elsewhere", () => {
       reached.add(`${unpacked}/dist/${text.slice(2)}`);
     }
   }
-  const worker = files.find(({ path }) => path.endsWith("/worker.js"));
-  const foreign = worker?.imports.filter(({ text }) => !text.startsWith("node:"));
-  assert.equal(foreign, []);
+  const foreign = (name: string) =>
+    files.find(({ path }) => path.endsWith(`/${name}`))!.imports.filter(({ text }) => text !== "node:worker_threads");
+  assert.equal([...foreign("worker.js"), ...foreign("worker.node.js")], []);
 });
 
 test("every import of an unpacked file leads to a file or a declared dependency", () => {

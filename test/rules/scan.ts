@@ -13,7 +13,10 @@ export interface Found {
 export interface Scanned {
   path: string;
   /** Specifiers of all imports and re-exports: static, dynamic and of types. */
-  imports: Found[];
+  imports: (Found & {
+    /** Whether it is `import()`. */
+    dynamic: boolean;
+  })[];
   /** Names of things used that belong to no object: not `x.name`, `name: x`, `name(x)`; but `globalThis.name`. */
   names: Found[];
 }
@@ -37,7 +40,7 @@ const blank = new Set<Token["type"]>([
 
 /** Scans a file's text; `path` is only for messages. */
 export function scanText(path: string, text: string): Scanned {
-  const imports: Found[] = [];
+  const imports: Scanned["imports"] = [];
   const names: Found[] = [];
   const tokens: { token: Token; line: number }[] = [];
   let line = 1;
@@ -48,9 +51,10 @@ export function scanText(path: string, text: string): Scanned {
   const at = (index: number) => tokens[index]?.token.value ?? "";
   tokens.forEach(({ token, line }, i) => {
     const [before, after] = [at(i - 1), at(i + 1)];
-    if (token.type === "StringLiteral") {
+    if (token.type === "StringLiteral" || token.type === "NoSubstitutionTemplate") {
       const dynamic = before === "(" && at(i - 2) === "import";
-      if (dynamic || before === "from" || before === "import") imports.push({ text: token.value.slice(1, -1), line });
+      if (dynamic || before === "from" || before === "import")
+        imports.push({ text: token.value.slice(1, -1), line, dynamic });
     }
     if (token.type !== "IdentifierName") return;
     const property = /^\??\.$/.test(before) && !["globalThis", "self"].includes(at(i - 2));
