@@ -1,14 +1,13 @@
 // Files by URL in pages: relative to the page, of its own origin, of others with and without their consent, and what
-// only pages have. In Chromium, with the built package.
+// only pages have. With the built package.
 
 import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { load } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { rangeOf } from "../bytes/server.ts";
-import { findChromium, launch, type Site, serve } from "../runtimes/browser.ts";
+import { inBrowsers } from "../runtimes/browsers.ts";
+import { listen, type Site, serve } from "../runtimes/site.ts";
 
 const PATH = "test/fixtures/v7.f32.gguf";
 const FILE = new Uint8Array(readFileSync(PATH));
@@ -20,7 +19,7 @@ await model.close();
 /** A server of another origin. `exposed`: the headers that pages may see; without it, pages get nothing. */
 async function other(exposed?: string): Promise<Site & { ranges: (string | undefined)[] }> {
   const ranges: (string | undefined)[] = [];
-  const server = createServer((request, response) => {
+  const server = await listen((request, response) => {
     // A request that needs leave beforehand gets none: ranges must do without.
     if (request.method !== "GET") return response.writeHead(403).end();
     ranges.push(request.headers.range);
@@ -33,35 +32,19 @@ async function other(exposed?: string): Promise<Site & { ranges: (string | undef
     response.writeHead(206, { "Content-Range": `bytes ${from}-${to - 1}/${FILE.length}`, ETag: '"1"' });
     response.end(FILE.subarray(from, to));
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/model.gguf`,
-    ranges,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return { ...server, url: `${server.url}/model.gguf`, ranges };
 }
 
-const path = findChromium();
-if (path || process.env.CI) {
-  const browser = path ? await launch(path) : undefined;
-  const site = await serve(false);
-  test.after(async () => {
-    await browser?.close();
-    await site.close();
-  });
+const site = await serve(false);
+test.after(() => site.close());
 
+await inBrowsers((browser, name) => {
   /** Loads in a page below /test/: `from` is a URL, or a function there that makes one. Answers the fingerprint, or what was thrown. */
   const inPage = async (from: string, make?: "blob" | "URL"): Promise<string> => {
-    if (!browser) throw new Error("Chromium is not installed: apt-get install chromium");
-    const context = await browser.newContext();
+    const context = await browser.createBrowserContext();
     try {
       const page = await context.newPage();
       await page.goto(`${site.url}/test/fixtures/README.md`);
-      // As text: tests are bundled with helpers that the page does not have.
       const script = `(async () => {
         const { load } = await import("/dist/web.js");
         let from = ${JSON.stringify(from)};
@@ -81,15 +64,15 @@ if (path || process.env.CI) {
     }
   };
 
-  test("a URL relative to the page, from the site's root, and as an object", async () => {
+  test(`${name}: a URL relative to the page, from the site's root, and as an object`, async () => {
     assert.is(await inPage("v7.f32.gguf"), expected);
     assert.is(await inPage(`/${PATH}`), expected);
     assert.is(await inPage("v7.f32.gguf", "URL"), expected);
   });
 
-  test("a blob: URL", async () => assert.is(await inPage("v7.f32.gguf", "blob"), expected));
+  test(`${name}: a blob: URL`, async () => assert.is(await inPage("v7.f32.gguf", "blob"), expected));
 
-  test("another origin that lets pages see ranges", async () => {
+  test(`${name}: another origin that lets pages see ranges`, async () => {
     const server = await other("Content-Range, ETag");
     try {
       assert.is(await inPage(server.url), expected);
@@ -99,7 +82,7 @@ if (path || process.env.CI) {
     }
   });
 
-  test("another origin that hides ranges: the whole file is fetched", async () => {
+  test(`${name}: another origin that hides ranges: the whole file is fetched`, async () => {
     const server = await other("");
     try {
       assert.is(await inPage(server.url), expected);
@@ -111,7 +94,7 @@ if (path || process.env.CI) {
     }
   });
 
-  test("another origin that pages may not read", async () => {
+  test(`${name}: another origin that pages may not read`, async () => {
     const server = await other();
     try {
       assert.match(await inPage(server.url), /^network: .*\/model\.gguf could not be read.*CORS/);
@@ -120,12 +103,9 @@ if (path || process.env.CI) {
     }
   });
 
-  test("a page in the place of the weights", async () => {
+  test(`${name}: a page in the place of the weights`, async () => {
     assert.match(await inPage("/page?run=x"), /^weights: .*\/page\?… is a web page, not weights/);
   });
-} else {
-  console.log("Skipped: Chromium, which is not installed (apt-get install chromium).");
-  test.skip("Chromium");
-}
+});
 
 test.run();

@@ -1,5 +1,5 @@
 // The conformance tests once more, in every other runtime: the same files, run against the built package, as Node
-// modules in Deno, Bun and other versions of Node, and in pages of Chromium, with and without shared memory.
+// modules in Deno, Bun and other versions of Node, and in pages of browsers, with and without shared memory.
 import { readdirSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -7,8 +7,9 @@ import { build } from "esbuild";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { judge, tally } from "../../scripts/test/judge.ts";
-import { findChromium, launch, runInPage, serve } from "./browser.ts";
+import { inBrowsers, runInPage } from "./browsers.ts";
 import { programs, type Runtime } from "./runtimes.ts";
+import { serve } from "./site.ts";
 
 /** Seconds for one file in one runtime; generous, it only ends what hangs. */
 const LIMIT = 120;
@@ -56,16 +57,12 @@ const installed = "build/everywhere/installed";
 await bundle(installed, pathToFileURL(resolve("dist/index.js")).href);
 for (const runtime of programs()) test(runtime.name, () => conform(runtime, installed));
 
-const path = findChromium();
-if (path || process.env.CI) {
-  const page = "build/everywhere/page";
-  await bundle(page, "/dist/web.js");
-  const browser = path ? await launch(path) : undefined;
-  test.after(() => browser?.close());
+const page = "build/everywhere/page";
+await bundle(page, "/dist/web.js");
+await inBrowsers((browser, kind) => {
   for (const isolated of [true, false]) {
-    const name = `Chromium, ${isolated ? "cross-origin isolated" : "not isolated"}`;
+    const name = `${kind}, ${isolated ? "cross-origin isolated" : "not isolated"}`;
     test(name, async () => {
-      if (!browser) throw new Error("Chromium is not installed: apt-get install chromium");
       const site = await serve(isolated);
       try {
         await conform({ name, run: (file, limit) => runInPage(browser, site, file, limit) }, page);
@@ -74,9 +71,6 @@ if (path || process.env.CI) {
       }
     });
   }
-} else {
-  console.log("Skipped: Chromium, which is not installed (apt-get install chromium).");
-  test.skip("Chromium");
-}
+});
 
 test.run();
