@@ -7,7 +7,8 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { node, run } from "../scripts/program.ts";
-import { findChromium, launch, serve } from "../test/runtimes/browser.ts";
+import { start } from "../test/runtimes/browsers.ts";
+import { serve } from "../test/runtimes/site.ts";
 import { median } from "./lib/measure.ts";
 import { list, numbers, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
@@ -58,18 +59,12 @@ async function native(side: string, file: string, threads: number, weights = "")
 
 /** Pages of one Chromium, served with the headers that shared memory takes. */
 async function browser() {
-  const path = findChromium();
-  if (!path) throw new Error("Chromium is not installed: apt-get install chromium");
-  const chromium = await launch(path);
+  const chromium = await start("Chromium");
+  const context = await chromium.createBrowserContext();
   const site = await serve(true);
   return {
     async open(side: string, file: string, threads: number, weights = ""): Promise<Contestant> {
-      const page = await chromium.newPage();
-      const said = new Promise<string>((resolve) => {
-        page.on("console", (message) => {
-          if (/^(ready|failed): /.test(message.text())) resolve(message.text());
-        });
-      });
+      const page = await context.newPage();
       const query = new URLSearchParams({
         run: "/bench/peers/page.js",
         side,
@@ -78,18 +73,16 @@ async function browser() {
         weights,
       });
       await page.goto(`${site.url}/page?${query}`);
-      const first = await said;
-      if (first.startsWith("failed")) throw new Error(`${side}: ${first}`);
+      let said: string | undefined;
+      while (!said) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        const printed = (await page.evaluate("printed.splice(0)")) as string[];
+        said = printed.find((line) => /^(ready|failed|thrown): /.test(line));
+      }
+      if (!said.startsWith("ready")) throw new Error(`${side}: ${said}`);
       return {
-        work: (kind, tokens) =>
-          page.evaluate(
-            ([kind, tokens]) =>
-              (window as unknown as { contestant: Record<Work, (n: number) => Promise<number>> }).contestant[kind](
-                tokens,
-              ),
-            [kind, tokens] as const,
-          ),
-        close: () => page.close(),
+        work: async (kind, tokens) => (await page.evaluate(`contestant.${kind}(${tokens})`)) as number,
+        close: async () => void (await page.close()),
       };
     },
     async end() {

@@ -44,6 +44,7 @@ const KINDS: readonly Kind[] = [
     launch: (executablePath) =>
       puppeteer.launch({
         executablePath,
+        protocolTimeout: 0,
         args: [
           // The pages are our own, and the one who runs the tests may be root.
           "--no-sandbox",
@@ -59,7 +60,7 @@ const KINDS: readonly Kind[] = [
     name: "Firefox",
     commands: ["firefox-esr", "firefox"],
     packages: "firefox-esr",
-    launch: (executablePath) => puppeteer.launch({ browser: "firefox", executablePath }),
+    launch: (executablePath) => puppeteer.launch({ browser: "firefox", executablePath, protocolTimeout: 0 }),
   },
   {
     name: "WebKit",
@@ -76,6 +77,16 @@ function find({ commands }: Kind): string | undefined {
   return folders.flatMap((folder) => commands.map((name) => join(folder, name))).find((path) => existsSync(path));
 }
 
+const missing = ({ name, packages }: Kind): string => `${name} is not installed: apt-get install ${packages}`;
+
+/** Starts an installed browser by its name. */
+export async function start(name: "Chromium" | "Firefox" | "WebKit"): Promise<Browser> {
+  const kind = KINDS.find((kind) => kind.name === name)!;
+  const path = find(kind);
+  if (!path) throw new Error(missing(kind));
+  return kind.launch(path);
+}
+
 /**
  * Registers tests for each browser that is installed, which is started once and closed at the end. With CI set, one that is
  * missing and not optional is a failure; else it is said what was left out.
@@ -86,17 +97,16 @@ export async function inBrowsers(
 ): Promise<void> {
   for (const kind of KINDS.filter(({ name }) => names.includes(name))) {
     const path = find(kind);
-    const how = `apt-get install ${kind.packages}`;
     if (path) {
       const browser = await kind.launch(path);
       test.after(async () => void (await browser.close()));
       await register(browser, kind.name);
     } else if (process.env.CI && !kind.optional) {
       test(kind.name, () => {
-        throw new Error(`${kind.name} is not installed: ${how}`);
+        throw new Error(missing(kind));
       });
     } else {
-      console.log(`Skipped: ${kind.name}, which is not installed (${how}).`);
+      console.log(`Skipped: ${missing(kind)}`);
       test.skip(kind.name);
     }
   }
