@@ -1,35 +1,29 @@
 /** A generation: from options to what the engine draws with, and from its tokens to a stream of text. */
 
+import { numberOption, tokenIds } from "./checks.ts";
 import type { Listener } from "./engine/host.ts";
-import type { Done, FinishReason, Sampling } from "./engine/protocol.ts";
+import type { Done, FinishReason } from "./engine/protocol.ts";
+import type { Sampling } from "./engine/sampler.ts";
 import { RwkvError } from "./errors.ts";
+import { type SamplingOptions, samplingOf, type Vocabulary } from "./sampling.ts";
 import { TextStream } from "./text/stream.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
 
-/** How to draw tokens. Order: penalties, top-k and top-p over the untempered probabilities, temperature, draw. */
-export interface GenerateOptions {
+/** How to draw tokens, and when to end. */
+export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate, from 1. Default 256. */
   maxTokens?: number;
-  /** 0 (greedy) to 100. Default 0.8. */
-  temperature?: number;
-  /** Keep the likeliest tokens that together have this probability, above 0 to 1. Default 0.9; 1 is off. */
-  topP?: number;
-  /** Keep so many of the likeliest tokens. Default 0, off. */
-  topK?: number;
-  /** Divides (if positive) or multiplies (if negative) the logits of tokens generated before, 0.01 to 100. Default 1, off. */
-  repetitionPenalty?: number;
-  /** Subtracted from the logits of tokens generated before, -100 to 100. Default 0. */
-  presencePenalty?: number;
-  /** Subtracted from their logits for each (decayed) occurrence, -100 to 100. Default 0. */
-  frequencyPenalty?: number;
-  /** What is left of an occurrence after one more token, 0 to 1. Default 1. */
-  penaltyDecay?: number;
-  /** An integer below 2^53 or a bigint below 2^64: the same seed gives the same text, in every runtime. Default: a random one. */
-  seed?: number | bigint;
   /** Tokens that end the text without being part of it. Default: the vocabulary's end-of-text tokens. */
   stopTokens?: readonly number[];
   /** Stops the generation; what waits for it is rejected with the signal's reason. */
   signal?: AbortSignal;
+}
+
+/** @internal What a request for a generation says beside the prompt. */
+export interface Wanted {
+  sampling: Sampling;
+  maxTokens: number;
+  stopTokens: readonly number[];
 }
 
 /** One token's worth of a generation. */
@@ -48,60 +42,12 @@ export interface GenerationResult {
   readonly seed: bigint;
 }
 
-interface Range {
-  low: number;
-  high: number;
-  open?: boolean;
-  integer?: boolean;
-}
-
-function number(name: string, value: unknown, fallback: number, { low, high, open, integer }: Range): number {
-  if (value === undefined) return fallback;
-  const fits =
-    typeof value === "number" &&
-    (open ? value > low : value >= low) &&
-    value <= high &&
-    (!integer || Number.isInteger(value));
-  if (fits) return value;
-  const range = `${open ? "above " : ""}${low} to ${high}`;
-  throw new RwkvError(
-    "input",
-    `${name} must be ${integer ? "an integer" : "a number"} from ${range}, not ${typeof value === "string" ? `"${value}"` : String(value)}.`,
-  );
-}
-
-/** A seed as two words, low half first; a random one without. */
-export function seedWords(seed: number | bigint | undefined): [number, number] {
-  if (seed === undefined) {
-    const [low, high] = crypto.getRandomValues(new Uint32Array(2));
-    return [low!, high! & 0x1fffff]; // 53 bits, so that it can be given back as a number
-  }
-  const fits =
-    (typeof seed === "number" && Number.isSafeInteger(seed) && seed >= 0) ||
-    (typeof seed === "bigint" && seed >= 0n && seed < 1n << 64n);
-  if (!fits) {
-    throw new RwkvError("input", `seed must be an integer from 0 to 2^53 - 1, or a bigint below 2^64, not ${seed}.`);
-  }
-  const wide = BigInt(seed);
-  return [Number(wide & 0xffffffffn), Number(wide >> 32n)];
-}
-
 /** Checks the options; throws `RwkvError` "input" that names the one at fault and its range. */
-export function samplingOf(options: GenerateOptions, vocab: number, eos: readonly number[]): Sampling {
-  const stopTokens = options.stopTokens ?? eos;
-  if (!Array.isArray(stopTokens)) throw new RwkvError("input", "stopTokens must be an array of token ids.");
-  for (const token of stopTokens) number("a stop token", token, 0, { low: 0, high: vocab - 1, integer: true });
+export function wantedOf(options: GenerateOptions, vocabulary: Vocabulary, eos: readonly number[]): Wanted {
   return {
-    maxTokens: number("maxTokens", options.maxTokens, 256, { low: 1, high: 2 ** 31 - 1, integer: true }),
-    temperature: number("temperature", options.temperature, 0.8, { low: 0, high: 100 }),
-    topP: number("topP", options.topP, 0.9, { low: 0, high: 1, open: true }),
-    topK: number("topK", options.topK, 0, { low: 0, high: 2 ** 31 - 1, integer: true }),
-    repetitionPenalty: number("repetitionPenalty", options.repetitionPenalty, 1, { low: 0.01, high: 100 }),
-    presencePenalty: number("presencePenalty", options.presencePenalty, 0, { low: -100, high: 100 }),
-    frequencyPenalty: number("frequencyPenalty", options.frequencyPenalty, 0, { low: -100, high: 100 }),
-    penaltyDecay: number("penaltyDecay", options.penaltyDecay, 1, { low: 0, high: 1 }),
-    seed: seedWords(options.seed),
-    stopTokens,
+    maxTokens: numberOption("maxTokens", options.maxTokens, 256, { low: 1, high: 2 ** 31 - 1, integer: true }),
+    stopTokens: tokenIds("stopTokens", "a stop token", options.stopTokens ?? eos, vocabulary.size),
+    sampling: samplingOf(options, vocabulary),
   };
 }
 

@@ -7,6 +7,13 @@ export type { Container } from "../model/convert.ts";
 export type { LoadProgress } from "../model/load.ts";
 export type { LoraInfo } from "../model/lora.ts";
 export type { ConvertType } from "../model/to-gguf.ts";
+export type {
+  DryOptions,
+  DynamicTemperatureOptions,
+  MirostatOptions,
+  SamplingOptions,
+  XtcOptions,
+} from "../sampling.ts";
 export type { Tokenizer } from "../text/tokenizer.ts";
 export type { HfTokenizer } from "../types.ts";
 export type { Sink } from "../weights/sink.ts";

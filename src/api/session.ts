@@ -5,7 +5,7 @@ import type { Platform } from "../engine/platform.ts";
 import type { Done } from "../engine/protocol.ts";
 import type { EngineSpec } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
-import { type GenerateOptions, Generation, samplingOf } from "../generate.ts";
+import { type GenerateOptions, Generation, type Wanted, wantedOf } from "../generate.ts";
 import { decodeState, encodeState, type Identity } from "../model/state.ts";
 import { type Chosen, tokenizerOf } from "./tokenizer.ts";
 
@@ -75,16 +75,16 @@ export class Session {
   generate(prompt: Prompt = [], options: GenerateOptions = {}): Generation {
     const { spec } = this.#shared;
     const { tokenizer } = this.#shared.text;
-    const sampling = samplingOf(options, spec.vocab, tokenizer?.eos ?? []);
+    const wanted = wantedOf(options, { size: spec.vocab, tokenizer }, tokenizer?.eos ?? []);
     const tokens = this.#tokens(prompt);
     if (this.#position === 0 && tokens.length === 0) {
       throw new RwkvError("input", "There is nothing to continue: the session is new and the prompt is empty.");
     }
     return new Generation(
-      (listener, signal) => this.#work({ kind: "generate", tokens, sampling }, listener, signal),
+      (listener, signal) => this.#work({ kind: "generate", tokens, ...wanted }, listener, signal),
       tokenizer,
       tokens.length,
-      sampling.seed,
+      wanted.sampling.seed,
       options.signal,
     );
   }
@@ -171,9 +171,7 @@ export class Session {
   }
 
   async #work(
-    body:
-      | { kind: "feed" | "forward"; tokens: Uint32Array }
-      | { kind: "generate"; tokens: Uint32Array; sampling: ReturnType<typeof samplingOf> },
+    body: { kind: "feed" | "forward"; tokens: Uint32Array } | ({ kind: "generate"; tokens: Uint32Array } & Wanted),
     listener: Listener,
     signal?: AbortSignal,
   ): Promise<Done> {

@@ -21,7 +21,7 @@ import { RwkvError } from "../errors.ts";
 import { instantiate, type Kernels } from "./kernels.ts";
 import { align, createMemory } from "./memory.ts";
 import { mergeRoom } from "./planner.ts";
-import type { Port, Reply, Request, Rows, Sampling } from "./protocol.ts";
+import type { Port, Reply, Request, Rows } from "./protocol.ts";
 import { writeSampling } from "./sampler.ts";
 import { readSlot, Slots, writeSlot } from "./slots.ts";
 import { type EngineSpec, FORMS } from "./spec.ts";
@@ -46,7 +46,8 @@ interface Job {
   tokens: Uint32Array;
   at: number;
   kind: "feed" | "forward" | "generate";
-  sampling?: Sampling;
+  /** Of a generation: what was asked for. */
+  wanted?: Extract<Request, { kind: "generate" }>;
   /** Index of the sampler area, -1 while none is free. */
   sampler: number;
   generated: number;
@@ -171,7 +172,7 @@ export class Engine {
           tokens: request.tokens,
           at: 0,
           kind: request.kind,
-          sampling: request.kind === "generate" ? request.sampling : undefined,
+          wanted: request.kind === "generate" ? request : undefined,
           sampler: -1,
           generated: 0,
           out: [],
@@ -402,7 +403,7 @@ export class Engine {
 
   #draw(job: Job, logits: number): void {
     const spec = this.#spec;
-    const sampling = job.sampling!;
+    const { stopTokens, maxTokens } = job.wanted!;
     const area = spec.samplers + job.sampler * spec.samplerStride;
     new Uint32Array(this.#memory.buffer, area + SAMPLER_STEP, 1)[0] = job.generated;
     const token = this.#kernels.sample(logits, spec.vocab, area, spec.samplerWork);
@@ -415,7 +416,7 @@ export class Engine {
       return;
     }
     this.#kernels.accept(area, spec.vocab, token);
-    if (sampling.stopTokens.includes(token)) {
+    if (stopTokens.includes(token)) {
       job.finishReason = "stop";
       return;
     }
@@ -424,7 +425,7 @@ export class Engine {
     job.tokens = Uint32Array.of(token);
     job.at = 0;
     // The last token is fed as well, so that the session has taken in all that was said.
-    if (job.generated === sampling.maxTokens) job.finishReason = "length";
+    if (job.generated === maxTokens) job.finishReason = "length";
   }
 
   #beginSampling(job: Job): boolean {
@@ -433,7 +434,7 @@ export class Engine {
     job.sampler = index;
     const spec = this.#spec;
     const at = spec.samplers + index * spec.samplerStride;
-    writeSampling(this.#kernels, this.#memory, at, spec.vocab, job.sampling!);
+    writeSampling(this.#kernels, this.#memory, at, spec.vocab, job.wanted!.sampling);
     return true;
   }
 

@@ -4,23 +4,9 @@
  */
 
 import type { ErrorCode } from "../errors.ts";
+import type { Sampling } from "./sampler.ts";
 import type { EngineSpec, Merge, VectorForm } from "./spec.ts";
 import type { WeightType } from "./weight-types.ts";
-
-/** How one generation draws its tokens; see docs/numerics.md for the order of things. */
-export interface Sampling {
-  maxTokens: number;
-  temperature: number;
-  topP: number;
-  topK: number;
-  repetitionPenalty: number;
-  presencePenalty: number;
-  frequencyPenalty: number;
-  penaltyDecay: number;
-  /** 64 bits, the low half first. */
-  seed: readonly [number, number];
-  stopTokens: readonly number[];
-}
 
 /** Some rows of a tensor, as the file has them, on their way into memory. */
 export interface Rows {
@@ -58,7 +44,15 @@ export type Request =
   | { kind: "restore"; job: number; session: number; position: number; state: Float32Array<ArrayBuffer> }
   | { kind: "feed"; job: number; session: number; tokens: Uint32Array }
   | { kind: "forward"; job: number; session: number; tokens: Uint32Array }
-  | { kind: "generate"; job: number; session: number; tokens: Uint32Array; sampling: Sampling }
+  | {
+      kind: "generate";
+      job: number;
+      session: number;
+      tokens: Uint32Array;
+      sampling: Sampling;
+      maxTokens: number;
+      stopTokens: readonly number[];
+    }
   | { kind: "abort"; job: number };
 
 export type FinishReason = "length" | "stop";

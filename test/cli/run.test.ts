@@ -5,7 +5,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { SETTINGS, THREADS, TYPES } from "../../src/cli/run.ts";
 import { TARGET_TYPES } from "../../src/engine/weight-types.ts";
-import { samplingOf } from "../../src/generate.ts";
+import { wantedOf } from "../../src/generate.ts";
 import { edited } from "../model/edited.ts";
 import { fixture } from "../weights/support.ts";
 import { rwkv, start } from "./rwkv.ts";
@@ -88,7 +88,7 @@ test("the ranges of options are those of the interface", () => {
   for (const [name, { option, low, high, above, integer, default: usual }] of Object.entries(SETTINGS)) {
     const accepts = (value: number) => {
       try {
-        samplingOf({ [option]: value }, 10, []);
+        wantedOf({ [option]: value }, { size: 10 }, []);
         return true;
       } catch {
         return false;
@@ -99,7 +99,8 @@ test("the ranges of options are those of the interface", () => {
     assert.is(accepts(integer ? low - 1 : low - 1e-6), false, `below ${name}`);
     assert.is(accepts(integer ? high + 1 : high + 1e-6), false, `above ${name}`);
     assert.is(accepts(low + 0.5), !integer, `${name} ${low + 0.5}`);
-    const defaults = samplingOf({}, 10, []) as unknown as Record<string, unknown>;
+    const { sampling, ...ends } = wantedOf({}, { size: 10 }, []);
+    const defaults: Record<string, unknown> = { ...sampling, ...ends };
     assert.is(defaults[option], Number(usual), `default of ${name}`);
   }
 });

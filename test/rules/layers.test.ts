@@ -7,13 +7,13 @@ import { list, type Scanned, scan } from "./scan.ts";
 
 /** Levels of src/. A file imports from lower levels, or from its own folder or, at the top, its own level. */
 const LEVELS: [level: number, files: RegExp][] = [
-  [0, /^(errors|types)\.ts$/],
+  [0, /^(checks|errors|types)\.ts$/],
   [1, /^bytes\//],
   [2, /^weights\//],
   [3, /^engine\//],
   [4, /^model\//],
   [5, /^text\//],
-  [6, /^(generate|schedule)(\/|\.ts$)/],
+  [6, /^(generate|sampling|schedule)(\/|\.ts$)/],
   [7, /^(api\/|(api|model|session)\.ts$)/],
   [8, /^platform\//],
   [9, /^(index|web|workerd|inline)\.ts$/],
