@@ -13,6 +13,7 @@ import {
   tile_bytes,
   tile_header,
 } from "./blocks";
+import { dot } from "./dot";
 import { add, add_16, code_sum, low_halves } from "./matmul_codes_q8";
 import { PIECE, Q8_BLOCK } from "./ops";
 
@@ -38,13 +39,6 @@ export function matmul_narrow<K, C>(
   memory.fill(out, 0, <usize>n * (PIECE * 4));
   rows_16<K, C>(out, weights, weights + group, x, count, n, offset, scratch);
   rows_16<K, C>(out + 64, weights + 2 * group, weights + 3 * group, x, count, n, offset, scratch);
-}
-
-/** sum + activations . codes, four rows x 4 inputs. */
-// @ts-ignore: decorator
-@inline
-function dot(activations: v128, codes: v128, sum: v128): v128 {
-  return i32x4.relaxed_dot_i8x16_i7x16_add_s(activations, codes, sum);
 }
 
 /** 8 rows x 1 token. */

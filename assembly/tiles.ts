@@ -2,6 +2,7 @@
 
 import { blocks } from "./blocks";
 import { block_bytes } from "./decode";
+import { DOT_8 } from "./dot";
 import {
   PIECE,
   T_F32,
@@ -36,16 +37,20 @@ export function tile_nibbles(type: i32): bool {
   return type == T_Q4_0 || type == T_Q4_1 || type == T_Q4_K;
 }
 
-/** Codes of a full 8 bits keep their sign and need 16-bit arithmetic. */
-// @ts-ignore: decorator
-@inline
-export function tile_full(type: i32): bool {
+/** Have the codes a full 8 bits? */
+function tile_full(type: i32): bool {
   return type == T_Q8_0 || type == T_IQ4_NL || type == T_IQ4_XS;
+}
+
+/** Can the codes be multiplied in 8-bit arithmetic? Those of a full 8 bits can be where the dot product of bytes is exact for them. */
+export function tile_narrow(type: i32): bool {
+  return ASC_FEATURE_RELAXED_SIMD && (DOT_8 >= 0 || !tile_full(type));
 }
 
 /** What is added to a code where it is stored, so that it has no sign: nibbles everywhere, bytes where the arithmetic is in 8 bits. */
 export function tile_offset(type: i32): i32 {
-  if (tile_full(type) || !(ASC_FEATURE_RELAXED_SIMD || tile_nibbles(type))) return 0;
+  if (!(tile_narrow(type) || tile_nibbles(type))) return 0;
+  if (tile_full(type)) return DOT_8;
   if (type == T_Q4_0) return 8;
   if (type == T_Q5_0) return 16;
   if (type == T_Q7_0) return 64;
