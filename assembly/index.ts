@@ -2,6 +2,7 @@
 // here. Kernels are exported one by one for their tests and benchmarks; the engine uses run, lead, follow, poison, the packing
 // functions and the sampler.
 
+import { DOT_8 } from "./dot";
 import { ABI, NUMERICS } from "./ops";
 
 export function abi(): i32 {
@@ -10,9 +11,9 @@ export function abi(): i32 {
 export function numerics(): i32 {
   return NUMERICS;
 }
-/** Which build this is: bit 0 threads, bit 1 relaxed SIMD. */
+/** Which build this is: bit 0 threads, bit 1 relaxed SIMD. Bit 2: and here it multiplies codes of a full 8 bits in 8-bit arithmetic. */
 export function features(): i32 {
-  return (ASC_FEATURE_THREADS ? 1 : 0) | (ASC_FEATURE_RELAXED_SIMD ? 2 : 0);
+  return (ASC_FEATURE_THREADS ? 1 : 0) | (ASC_FEATURE_RELAXED_SIMD ? 2 : 0) | (DOT_8 >= 0 ? 4 : 0);
 }
 
 export { run, lead, follow, poison } from "./program";

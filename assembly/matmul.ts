@@ -1,6 +1,7 @@
 // Which kernel multiplies which type of weights.
 
 import { Bytes, Halves, Minimum, Nibbles, Symmetric } from "./blocks";
+import { DOT_8, Fours, Pairs } from "./dot";
 import { matmul_wide } from "./matmul_codes_q8";
 import { matmul_narrow } from "./matmul_codes_q8_narrow";
 import { matmul_bf16_f32, matmul_f16_f32 } from "./matmul_f16_f32";
@@ -37,7 +38,7 @@ export function matmul(
   }
 }
 
-/** Codes in 8-bit arithmetic (`narrow`), which only relaxed builds have, or in 16 bits, which they need for full bytes alone. */
+/** Codes in 8-bit arithmetic (`narrow`), which only relaxed builds have, or in 16 bits, which these have for full bytes alone. */
 function codes<K, C>(
   narrow: bool,
   out: usize,
@@ -49,7 +50,8 @@ function codes<K, C>(
   scratch: usize,
 ): void {
   if (!ASC_FEATURE_RELAXED_SIMD) matmul_wide<K, C>(out, weights, x, inputs, n, offset, scratch);
+  else if (DOT_8 >= 0) matmul_narrow<Fours, K, C>(out, weights, x, inputs, n, offset, scratch);
   else if (narrow || sizeof<K>() != sizeof<Symmetric>() || sizeof<C>() != sizeof<Bytes>()) {
-    matmul_narrow<K, C>(out, weights, x, inputs, n, offset, scratch);
+    matmul_narrow<Pairs, K, C>(out, weights, x, inputs, n, offset, scratch);
   } else matmul_wide<K, C>(out, weights, x, inputs, n, offset, scratch);
 }

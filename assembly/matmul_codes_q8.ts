@@ -66,8 +66,8 @@ export function matmul_wide<K, C>(
  */
 // @ts-ignore: decorator
 @inline
-export function add<K>(sum: v128, products: v128, w: usize, s: v128, q: v128): v128 {
-  const part = f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(v128.load(w), s));
+export function add<K>(sum: v128, products: v128, scale: v128, w: usize, s: v128, q: v128): v128 {
+  const part = f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(scale, s));
   if (sizeof<K>() == sizeof<Symmetric>()) return f32x4.add(sum, part);
   return f32x4.add(sum, f32x4.add(part, f32x4.mul(q, f32x4.mul(v128.load(w, 32), s))));
 }
@@ -124,8 +124,8 @@ function column_8<K>(out: usize, w: usize, x: usize, stride: usize, count: i32, 
       a = i32x4.sub(i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7)), o);
       c = i32x4.sub(i32x4.add(v128.shuffle<i32>(c, d, 0, 2, 4, 6), v128.shuffle<i32>(c, d, 1, 3, 5, 7)), o);
       const y = f32x4.splat(<f32>sum);
-      low = add<K>(low, a, w + part * 64, s, y);
-      high = add<K>(high, c, w + part * 64 + 16, s, y);
+      low = add<K>(low, a, v128.load(w + part * 64), w + part * 64, s, y);
+      high = add<K>(high, c, v128.load(w + part * 64 + 16), w + part * 64 + 16, s, y);
     }
     w += tile_bytes<K, Bytes>();
     x += stride;
@@ -182,8 +182,8 @@ function column_8_nibbles<K>(out: usize, w: usize, x: usize, stride: usize, coun
     a = i32x4.sub(i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7)), o);
     c = i32x4.sub(i32x4.add(v128.shuffle<i32>(c, d, 0, 2, 4, 6), v128.shuffle<i32>(c, d, 1, 3, 5, 7)), o);
     const y = f32x4.splat(<f32>sum);
-    low = add<K>(low, a, w, s, y);
-    high = add<K>(high, c, w + 16, s, y);
+    low = add<K>(low, a, v128.load(w), w, s, y);
+    high = add<K>(high, c, v128.load(w + 16), w + 16, s, y);
     w += tile_bytes<K, Nibbles>();
     x += stride;
   } while (--count);
@@ -342,8 +342,8 @@ export function add_16<K>(
   s: v128,
   q: v128,
 ): void {
-  v128.store(out, add<K>(v128.load(out), a0, d0, s, q));
-  v128.store(out, add<K>(v128.load(out, 16), a1, d0 + 16, s, q), 16);
-  v128.store(out, add<K>(v128.load(out, 32), a2, d1, s, q), 32);
-  v128.store(out, add<K>(v128.load(out, 48), a3, d1 + 16, s, q), 48);
+  v128.store(out, add<K>(v128.load(out), a0, v128.load(d0), d0, s, q));
+  v128.store(out, add<K>(v128.load(out, 16), a1, v128.load(d0 + 16), d0 + 16, s, q), 16);
+  v128.store(out, add<K>(v128.load(out, 32), a2, v128.load(d1), d1, s, q), 32);
+  v128.store(out, add<K>(v128.load(out, 48), a3, v128.load(d1 + 16), d1 + 16, s, q), 48);
 }

@@ -1,6 +1,5 @@
-// matmul_codes_q8.ts again, in 8-bit arithmetic: the relaxed dot product of signed activations and codes of up to 7 bits without
-// sign. Where the codes have no more than 7 bits, every engine gives the same integers, so the bits are those of the other file.
-// Only relaxed builds have these kernels.
+// matmul_codes_q8.ts again, in 8-bit arithmetic: dot products of signed activations and codes without sign, see dot.ts. Where those are
+// exact, every engine gives the same integers, so the bits are those of the other file. Only relaxed builds have these kernels.
 
 import {
   block_stride,
@@ -13,12 +12,12 @@ import {
   tile_bytes,
   tile_header,
 } from "./blocks";
-import { dot } from "./dot";
-import { add, add_16, code_sum, low_halves } from "./matmul_codes_q8";
+import { ones, step, total } from "./dot";
+import { add, code_sum, low_halves } from "./matmul_codes_q8";
 import { PIECE, Q8_BLOCK } from "./ops";
 
-/** As `matmul_wide`, with codes from 0 to 127. scratch: 512 bytes. */
-export function matmul_narrow<K, C>(
+/** As `matmul_wide`, with products summed as D says. scratch: 512 bytes. */
+export function matmul_narrow<D, K, C>(
   out: usize,
   weights: usize,
   x: usize,
@@ -29,106 +28,133 @@ export function matmul_narrow<K, C>(
 ): void {
   const count = blocks(inputs);
   const group = <usize>count * tile_bytes<K, C>();
-  if (n == 1) {
-    for (let g: usize = 0; g < 4; g++) {
-      if (sizeof<C>() == sizeof<Bytes>()) column_8<K>(out + g * 32, weights + g * group, x, count, offset);
-      else column_8_nibbles<K>(out + g * 32, weights + g * group, x, count, offset);
+  // Taking nibbles apart for later pays from four tokens on.
+  if (n <= (sizeof<C>() == sizeof<Bytes>() ? 1 : 3)) {
+    const stride = block_stride(n);
+    for (let g: usize = 0; g < 4; g += 2) {
+      const w = weights + g * group;
+      for (let t: usize = 0; t < <usize>n; t++) {
+        const to = out + t * (PIECE * 4) + g * 32;
+        const from = x + t * Q8_BLOCK;
+        if (sizeof<C>() == sizeof<Bytes>()) column_16<D, K>(to, w, w + group, from, stride, count, offset);
+        else column_16_nibbles<D, K>(to, w, w + group, from, stride, count, offset);
+      }
     }
     return;
   }
   memory.fill(out, 0, <usize>n * (PIECE * 4));
-  rows_16<K, C>(out, weights, weights + group, x, count, n, offset, scratch);
-  rows_16<K, C>(out + 64, weights + 2 * group, weights + 3 * group, x, count, n, offset, scratch);
+  rows_16<D, K, C>(out, weights, weights + group, x, count, n, offset, scratch);
+  rows_16<D, K, C>(out + 64, weights + 2 * group, weights + 3 * group, x, count, n, offset, scratch);
 }
 
-/** 8 rows x 1 token. */
-function column_8<K>(out: usize, w: usize, x: usize, count: i32, offset: i32): void {
-  let low = f32x4.splat(0);
-  let high = f32x4.splat(0);
+/** 16 rows (two groups) x 1 token. */
+function column_16<D, K>(out: usize, w0: usize, w1: usize, x: usize, stride: usize, count: i32, offset: i32): void {
+  const one = ones();
+  let r0 = f32x4.splat(0);
+  let r1 = r0;
+  let r2 = r0;
+  let r3 = r0;
   do {
     const s = v128.load32_splat(x, Q8_SCALE);
-    let p = w + tile_header<K>();
+    let c0 = w0 + tile_header<K>();
+    let c1 = w1 + tile_header<K>();
     let q = x;
     for (let part: usize = 0; part < parts<K>(); part++) {
-      const sum = code_sum<K>(x, part);
-      let a = i32x4.splat(-offset * sum);
-      let b = a;
-      let c = i32x4.splat(0);
-      let d = c;
+      let a0 = i32x4.splat(0);
+      let a1 = a0;
+      let a2 = a0;
+      let a3 = a0;
       const end = q + 32 / parts<K>();
       do {
-        let v = v128.load32_splat(q);
-        a = dot(v, v128.load(p), a);
-        b = dot(v, v128.load(p, 16), b);
-        v = v128.load32_splat(q, 4);
-        c = dot(v, v128.load(p, 32), c);
-        d = dot(v, v128.load(p, 48), d);
-        v = v128.load32_splat(q, 8);
-        a = dot(v, v128.load(p, 64), a);
-        b = dot(v, v128.load(p, 80), b);
-        v = v128.load32_splat(q, 12);
-        c = dot(v, v128.load(p, 96), c);
-        d = dot(v, v128.load(p, 112), d);
-        p += 128;
-        q += 16;
+        const u = v128.load32_splat(q);
+        a0 = step<D>(a0, u, v128.load(c0), one, false);
+        a1 = step<D>(a1, u, v128.load(c0, 16), one, false);
+        a2 = step<D>(a2, u, v128.load(c1), one, false);
+        a3 = step<D>(a3, u, v128.load(c1, 16), one, false);
+        const v = v128.load32_splat(q, 4);
+        a0 = step<D>(a0, v, v128.load(c0, 32), one, false);
+        a1 = step<D>(a1, v, v128.load(c0, 48), one, false);
+        a2 = step<D>(a2, v, v128.load(c1, 32), one, false);
+        a3 = step<D>(a3, v, v128.load(c1, 48), one, false);
+        c0 += 64;
+        c1 += 64;
+        q += 8;
       } while (q < end);
+      const sum = code_sum<K>(x, part);
+      const o = i32x4.splat(offset * sum);
       const y = f32x4.splat(<f32>sum);
-      low = add<K>(low, i32x4.add(a, c), w + part * 64, s, y);
-      high = add<K>(high, i32x4.add(b, d), w + part * 64 + 16, s, y);
+      const d0 = w0 + part * 64;
+      const d1 = w1 + part * 64;
+      r0 = add<K>(r0, i32x4.sub(a0, o), v128.load(d0), d0, s, y);
+      r1 = add<K>(r1, i32x4.sub(a1, o), v128.load(d0, 16), d0 + 16, s, y);
+      r2 = add<K>(r2, i32x4.sub(a2, o), v128.load(d1), d1, s, y);
+      r3 = add<K>(r3, i32x4.sub(a3, o), v128.load(d1, 16), d1 + 16, s, y);
     }
-    w += tile_bytes<K, Bytes>();
-    x += Q8_BLOCK;
+    w0 += tile_bytes<K, Bytes>();
+    w1 += tile_bytes<K, Bytes>();
+    x += stride;
   } while (--count);
-  v128.store(out, low);
-  v128.store(out, high, 16);
+  v128.store(out, r0);
+  v128.store(out, r1, 16);
+  v128.store(out, r2, 32);
+  v128.store(out, r3, 48);
 }
 
-function column_8_nibbles<K>(out: usize, w: usize, x: usize, count: i32, offset: i32): void {
+function column_16_nibbles<D, K>(out: usize, w0: usize, w1: usize, x: usize, stride: usize, count: i32, offset: i32): void {
+  const one = ones();
   const mask = low_halves();
-  let low = f32x4.splat(0);
-  let high = f32x4.splat(0);
+  let r0 = f32x4.splat(0);
+  let r1 = r0;
+  let r2 = r0;
+  let r3 = r0;
   do {
     const s = v128.load32_splat(x, Q8_SCALE);
     const sum = code_sum<K>(x, 0);
-    let p = w + tile_header<K>();
+    let c0 = w0 + tile_header<K>();
+    let c1 = w1 + tile_header<K>();
     let q = x;
-    let a = i32x4.splat(-offset * sum);
-    let b = a;
-    let c = i32x4.splat(0);
-    let d = c;
+    let a0 = i32x4.splat(0);
+    let a1 = a0;
+    let a2 = a0;
+    let a3 = a0;
     const end = q + 16;
     do {
-      let codes = v128.load(p);
-      let more = v128.load(p, 16);
-      let u = v128.load32_splat(q);
-      let v = v128.load32_splat(q, 16);
-      a = dot(u, v128.and(codes, mask), a);
-      b = dot(u, v128.and(more, mask), b);
-      c = dot(v, v128.and(i16x8.shr_u(codes, 4), mask), c);
-      d = dot(v, v128.and(i16x8.shr_u(more, 4), mask), d);
-      codes = v128.load(p, 32);
-      more = v128.load(p, 48);
-      u = v128.load32_splat(q, 4);
-      v = v128.load32_splat(q, 20);
-      a = dot(u, v128.and(codes, mask), a);
-      b = dot(u, v128.and(more, mask), b);
-      c = dot(v, v128.and(i16x8.shr_u(codes, 4), mask), c);
-      d = dot(v, v128.and(i16x8.shr_u(more, 4), mask), d);
-      p += 64;
-      q += 8;
+      const u = v128.load32_splat(q);
+      const v = v128.load32_splat(q, 16);
+      let both = v128.load(c0);
+      a0 = step<D>(a0, u, v128.and(both, mask), one, true);
+      a0 = step<D>(a0, v, v128.and(i16x8.shr_u(both, 4), mask), one, true);
+      both = v128.load(c0, 16);
+      a1 = step<D>(a1, u, v128.and(both, mask), one, true);
+      a1 = step<D>(a1, v, v128.and(i16x8.shr_u(both, 4), mask), one, true);
+      both = v128.load(c1);
+      a2 = step<D>(a2, u, v128.and(both, mask), one, true);
+      a2 = step<D>(a2, v, v128.and(i16x8.shr_u(both, 4), mask), one, true);
+      both = v128.load(c1, 16);
+      a3 = step<D>(a3, u, v128.and(both, mask), one, true);
+      a3 = step<D>(a3, v, v128.and(i16x8.shr_u(both, 4), mask), one, true);
+      c0 += 32;
+      c1 += 32;
+      q += 4;
     } while (q < end);
+    const o = i32x4.splat(offset * sum);
     const y = f32x4.splat(<f32>sum);
-    low = add<K>(low, i32x4.add(a, c), w, s, y);
-    high = add<K>(high, i32x4.add(b, d), w + 16, s, y);
-    w += tile_bytes<K, Nibbles>();
-    x += Q8_BLOCK;
+    r0 = add<K>(r0, i32x4.sub(total<D>(a0, one, true), o), v128.load(w0), w0, s, y);
+    r1 = add<K>(r1, i32x4.sub(total<D>(a1, one, true), o), v128.load(w0, 16), w0 + 16, s, y);
+    r2 = add<K>(r2, i32x4.sub(total<D>(a2, one, true), o), v128.load(w1), w1, s, y);
+    r3 = add<K>(r3, i32x4.sub(total<D>(a3, one, true), o), v128.load(w1, 16), w1 + 16, s, y);
+    w0 += tile_bytes<K, Nibbles>();
+    w1 += tile_bytes<K, Nibbles>();
+    x += stride;
   } while (--count);
-  v128.store(out, low);
-  v128.store(out, high, 16);
+  v128.store(out, r0);
+  v128.store(out, r1, 16);
+  v128.store(out, r2, 32);
+  v128.store(out, r3, 48);
 }
 
 /** 16 rows (two groups) x n tokens. Bytes are used where they are; nibbles are taken apart once per block, for all tokens. */
-function rows_16<K, C>(
+function rows_16<D, K, C>(
   out: usize,
   w0: usize,
   w1: usize,
@@ -138,7 +164,7 @@ function rows_16<K, C>(
   offset: i32,
   scratch: usize,
 ): void {
-  const stride = block_stride(n);
+  const even = <usize>(n & ~1);
   do {
     let c0 = w0 + tile_header<K>();
     let c1 = w1 + tile_header<K>();
@@ -148,18 +174,14 @@ function rows_16<K, C>(
       c0 = scratch;
       c1 = scratch + 256;
     }
-    let to = out;
-    let from = x;
-    let t = 0;
-    for (; t + 2 <= n; t += 2) {
-      tile_16x2<K>(to, c0, c1, from, w0, w1, offset);
-      to += 2 * (PIECE * 4);
-      from += 2 * Q8_BLOCK;
+    tiles_16x2<D, K, C>(out, c0, c1, x, x + even * Q8_BLOCK, w0, w1, offset);
+    x += even * Q8_BLOCK;
+    if (n & 1) {
+      tile_16x1<D, K, C>(out + even * (PIECE * 4), c0, c1, x, w0, w1, offset);
+      x += Q8_BLOCK;
     }
-    if (t < n) tile_16x1<K>(to, c0, c1, from, w0, w1, offset);
     w0 += tile_bytes<K, C>();
     w1 += tile_bytes<K, C>();
-    x += stride;
   } while (--count);
 }
 
@@ -176,69 +198,140 @@ function open_nibbles(to: usize, codes: usize): void {
   } while (to < end);
 }
 
-/** 16 rows x 2 tokens x one block: 8 vectors of sums, carried by a loop of four inputs per round. */
-function tile_16x2<K>(out: usize, c0: usize, c1: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
-  let q = x;
-  for (let part: usize = 0; part < parts<K>(); part++) {
-    const sum = code_sum<K>(x, part);
-    const other = code_sum<K>(x + Q8_BLOCK, part);
-    let a0 = i32x4.splat(-offset * sum);
-    let a1 = a0;
-    let a2 = a0;
-    let a3 = a0;
-    let b0 = i32x4.splat(-offset * other);
-    let b1 = b0;
-    let b2 = b0;
-    let b3 = b0;
-    const end = q + 32 / parts<K>();
-    do {
-      const u = v128.load32_splat(q);
-      const v = v128.load32_splat(q, Q8_BLOCK);
-      const k0 = v128.load(c0);
-      const k1 = v128.load(c0, 16);
-      a0 = dot(u, k0, a0);
-      b0 = dot(v, k0, b0);
-      a1 = dot(u, k1, a1);
-      b1 = dot(v, k1, b1);
-      const k2 = v128.load(c1);
-      const k3 = v128.load(c1, 16);
-      a2 = dot(u, k2, a2);
-      b2 = dot(v, k2, b2);
-      a3 = dot(u, k3, a3);
-      b3 = dot(v, k3, b3);
-      c0 += 32;
-      c1 += 32;
-      q += 4;
-    } while (q < end);
-    const d0 = w0 + part * 64;
-    const d1 = w1 + part * 64;
-    add_16<K>(out, a0, a1, a2, a3, d0, d1, v128.load32_splat(x, Q8_SCALE), f32x4.splat(<f32>sum));
-    const r = v128.load32_splat(x + Q8_BLOCK, Q8_SCALE);
-    add_16<K>(out + 128, b0, b1, b2, b3, d0, d1, r, f32x4.splat(<f32>other));
-  }
+/** 16 rows x 1 block x the tokens from x to `last`, two at a time: 8 vectors of sums, carried by a loop of 8 inputs per round. */
+function tiles_16x2<D, K, C>(
+  out: usize,
+  codes0: usize,
+  codes1: usize,
+  x: usize,
+  last: usize,
+  w0: usize,
+  w1: usize,
+  offset: i32,
+): void {
+  const one = ones();
+  const nibbles = sizeof<C>() == sizeof<Nibbles>();
+  do {
+    let c0 = codes0;
+    let c1 = codes1;
+    let q = x;
+    for (let part: usize = 0; part < parts<K>(); part++) {
+      let a0 = i32x4.splat(0);
+      let a1 = a0;
+      let a2 = a0;
+      let a3 = a0;
+      let b0 = a0;
+      let b1 = a0;
+      let b2 = a0;
+      let b3 = a0;
+      const end = q + 32 / parts<K>();
+      do {
+        let u = v128.load32_splat(q);
+        let v = v128.load32_splat(q, Q8_BLOCK);
+        const k0 = v128.load(c0);
+        a0 = step<D>(a0, u, k0, one, nibbles);
+        b0 = step<D>(b0, v, k0, one, nibbles);
+        const k1 = v128.load(c0, 16);
+        a1 = step<D>(a1, u, k1, one, nibbles);
+        b1 = step<D>(b1, v, k1, one, nibbles);
+        const k2 = v128.load(c1);
+        a2 = step<D>(a2, u, k2, one, nibbles);
+        b2 = step<D>(b2, v, k2, one, nibbles);
+        const k3 = v128.load(c1, 16);
+        a3 = step<D>(a3, u, k3, one, nibbles);
+        b3 = step<D>(b3, v, k3, one, nibbles);
+        u = v128.load32_splat(q, 4);
+        v = v128.load32_splat(q, Q8_BLOCK + 4);
+        const l0 = v128.load(c0, 32);
+        a0 = step<D>(a0, u, l0, one, nibbles);
+        b0 = step<D>(b0, v, l0, one, nibbles);
+        const l1 = v128.load(c0, 48);
+        a1 = step<D>(a1, u, l1, one, nibbles);
+        b1 = step<D>(b1, v, l1, one, nibbles);
+        const l2 = v128.load(c1, 32);
+        a2 = step<D>(a2, u, l2, one, nibbles);
+        b2 = step<D>(b2, v, l2, one, nibbles);
+        const l3 = v128.load(c1, 48);
+        a3 = step<D>(a3, u, l3, one, nibbles);
+        b3 = step<D>(b3, v, l3, one, nibbles);
+        c0 += 64;
+        c1 += 64;
+        q += 8;
+      } while (q < end);
+      const d0 = w0 + part * 64;
+      const d1 = w1 + part * 64;
+      const d = v128.load(d0);
+      const e = v128.load(d0, 16);
+      const f = v128.load(d1);
+      const g = v128.load(d1, 16);
+      let sum = code_sum<K>(x, part);
+      let o = i32x4.splat(offset * sum);
+      let y = f32x4.splat(<f32>sum);
+      let s = v128.load32_splat(x, Q8_SCALE);
+      bring<D, K>(out, a0, o, d, d0, s, y, one, nibbles);
+      bring<D, K>(out + 16, a1, o, e, d0 + 16, s, y, one, nibbles);
+      bring<D, K>(out + 32, a2, o, f, d1, s, y, one, nibbles);
+      bring<D, K>(out + 48, a3, o, g, d1 + 16, s, y, one, nibbles);
+      sum = code_sum<K>(x + Q8_BLOCK, part);
+      o = i32x4.splat(offset * sum);
+      y = f32x4.splat(<f32>sum);
+      s = v128.load32_splat(x + Q8_BLOCK, Q8_SCALE);
+      bring<D, K>(out + 128, b0, o, d, d0, s, y, one, nibbles);
+      bring<D, K>(out + 144, b1, o, e, d0 + 16, s, y, one, nibbles);
+      bring<D, K>(out + 160, b2, o, f, d1, s, y, one, nibbles);
+      bring<D, K>(out + 176, b3, o, g, d1 + 16, s, y, one, nibbles);
+    }
+    out += 2 * (PIECE * 4);
+    x += 2 * Q8_BLOCK;
+  } while (x < last);
 }
 
-function tile_16x1<K>(out: usize, c0: usize, c1: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
+/** The sums of four rows and one token in memory, brought forward by one scale. */
+// @ts-ignore: decorator
+@inline
+function bring<D, K>(
+  out: usize,
+  products: v128,
+  offset: v128,
+  scale: v128,
+  w: usize,
+  s: v128,
+  q: v128,
+  one: v128,
+  nibbles: bool,
+): void {
+  v128.store(out, add<K>(v128.load(out), i32x4.sub(total<D>(products, one, nibbles), offset), scale, w, s, q));
+}
+
+function tile_16x1<D, K, C>(out: usize, c0: usize, c1: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
+  const one = ones();
+  const nibbles = sizeof<C>() == sizeof<Nibbles>();
+  const s = v128.load32_splat(x, Q8_SCALE);
   let q = x;
   for (let part: usize = 0; part < parts<K>(); part++) {
-    const sum = code_sum<K>(x, part);
-    let a0 = i32x4.splat(-offset * sum);
+    let a0 = i32x4.splat(0);
     let a1 = a0;
     let a2 = a0;
     let a3 = a0;
     const end = q + 32 / parts<K>();
     do {
       const u = v128.load32_splat(q);
-      a0 = dot(u, v128.load(c0), a0);
-      a1 = dot(u, v128.load(c0, 16), a1);
-      a2 = dot(u, v128.load(c1), a2);
-      a3 = dot(u, v128.load(c1, 16), a3);
+      a0 = step<D>(a0, u, v128.load(c0), one, nibbles);
+      a1 = step<D>(a1, u, v128.load(c0, 16), one, nibbles);
+      a2 = step<D>(a2, u, v128.load(c1), one, nibbles);
+      a3 = step<D>(a3, u, v128.load(c1, 16), one, nibbles);
       c0 += 32;
       c1 += 32;
       q += 4;
     } while (q < end);
     const d0 = w0 + part * 64;
     const d1 = w1 + part * 64;
-    add_16<K>(out, a0, a1, a2, a3, d0, d1, v128.load32_splat(x, Q8_SCALE), f32x4.splat(<f32>sum));
+    const sum = code_sum<K>(x, part);
+    const o = i32x4.splat(offset * sum);
+    const y = f32x4.splat(<f32>sum);
+    bring<D, K>(out, a0, o, v128.load(d0), d0, s, y, one, nibbles);
+    bring<D, K>(out + 16, a1, o, v128.load(d0, 16), d0 + 16, s, y, one, nibbles);
+    bring<D, K>(out + 32, a2, o, v128.load(d1), d1, s, y, one, nibbles);
+    bring<D, K>(out + 48, a3, o, v128.load(d1, 16), d1 + 16, s, y, one, nibbles);
   }
 }

@@ -13,7 +13,7 @@ export type Build = "plain" | "relaxed" | "plain-threads" | "relaxed-threads";
 export interface Kernels {
   abi(): number;
   numerics(): number;
-  /** Bit 0: threads; bit 1: relaxed SIMD. */
+  /** Bit 0: threads; bit 1: relaxed SIMD; bit 2: a dot product of bytes that is exact for 8-bit codes. */
   features(): number;
 
   // The engine

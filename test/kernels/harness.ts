@@ -34,10 +34,16 @@ export function wasm(build: Build): Uint8Array<ArrayBuffer> {
 /** The builds that this runtime compiles. */
 export const builds = BUILDS.filter((build) => WebAssembly.validate(wasm(build)));
 
+/** Is the relaxed dot product of bytes exact for 8-bit codes here? The kernels differ by that. */
+const exact = builds.some((build) => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: PAGE, shared: build.endsWith("threads") });
+  return instantiate(new WebAssembly.Module(wasm(build)), memory).features() & 4;
+});
 const left = BUILDS.filter((build) => !builds.includes(build));
 console.log(
   `kernels: ${builds.join(", ")}${left.length ? `; this runtime cannot compile ${left.join(", ")}, which runtimes.test.ts has tested` : ""}`,
 );
+console.log(`8-bit codes in 8-bit arithmetic: ${exact ? "yes" : "no"}`);
 
 function set(build: Build, base: number): Setting {
   const pages = Math.ceil((base + SIZE) / PAGE);

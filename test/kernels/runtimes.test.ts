@@ -2,7 +2,11 @@
 // instructions, and the Node that runs the tests may not have relaxed SIMD at all.
 import { test } from "uvu";
 import { rerun } from "../runtimes/rerun.ts";
+import { withoutDotProduct } from "../runtimes/runtimes.ts";
 
-await rerun(["kernels/tiles", "kernels/quantize", "kernels/program"], /^kernels: .*\brelaxed\b.*relaxed-threads$/m);
+const FILES = ["kernels/tiles", "kernels/quantize", "kernels/program"];
+await rerun(FILES, /^kernels: .*\brelaxed\b.*relaxed-threads$/m);
+// What CPUs without an instruction that is exact for 8-bit codes run.
+await rerun(FILES, /^8-bit codes in 8-bit arithmetic: no$/m, withoutDotProduct());
 
 test.run();

@@ -25,6 +25,7 @@ const ASSEMBLY: Record<string, number> = {
   ops: 0,
   lanes: 1,
   math: 1,
+  dot: 1,
   blocks: 2,
   team: 2,
   decode: 2,

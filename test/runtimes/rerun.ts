@@ -14,7 +14,7 @@ const LIMIT = 120;
  * Registers one test per runtime, which runs the files `test/NAME.test.ts`. `rwkv-wasm` is the built package to them. What they print
  * must match `printed`, if given.
  */
-export async function rerun(names: readonly string[], printed?: RegExp): Promise<void> {
+export async function rerun(names: readonly string[], printed?: RegExp, runtimes = programs()): Promise<void> {
   const outdir = `build/everywhere/${names[0].replaceAll("/", "-")}`;
   await build({
     entryPoints: names.map((name) => `test/${name}.test.ts`),
@@ -37,7 +37,7 @@ export async function rerun(names: readonly string[], printed?: RegExp): Promise
       },
     ],
   });
-  for (const runtime of programs())
+  for (const runtime of runtimes)
     test(runtime.name, async () => {
       for (const name of names) {
         const finished = await runtime.run(`${outdir}/${basename(name)}.test.js`, LIMIT);

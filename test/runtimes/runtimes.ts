@@ -25,6 +25,12 @@ function program(name: string, path: string, options: string[] = []): Runtime {
   };
 }
 
+/** A Node that does without the CPU's dot product of four bytes. Empty where there is none. */
+export function withoutDotProduct(): Runtime[] {
+  if (machine !== "linux-x64") return [];
+  return [program("Node 24 without AVX-VNNI", `node24-${machine}/bin/node`, ["--no-enable-avx-vnni"])];
+}
+
 /** Deno, Bun and the versions of Node that this process is not. Empty on machines without packages of them. */
 export function programs(): Runtime[] {
   if (!(machine in deno)) return [];
