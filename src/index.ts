@@ -1,4 +1,7 @@
-/** rwkv-wasm for Node, Deno and Bun. */
+/**
+ * rwkv-wasm, as it is for Node, Deno and Bun. The build makes the entries for other kinds of runtimes from this file too, each with
+ * another file of platform/ in the place of node.ts.
+ */
 
 import type { ConvertOptions } from "./api/convert.ts";
 import type { InspectOptions, ModelReport } from "./api/inspect.ts";
@@ -8,13 +11,13 @@ import type { ModelSource } from "./api/source.ts";
 import { platform } from "./platform/node.ts";
 import type { Sink } from "./weights/sink.ts";
 
-/** Loads a model. Throws `RwkvError`: "input", "weights", "unsupported", "memory", "engine". */
+/** Loads a model. Throws `RwkvError`: "input", "weights", "unsupported", "memory", "network", "engine". */
 export const load = (source: ModelSource, options?: LoadOptions): Promise<Model> =>
   loadModel(platform, source, options);
 
 /**
  * Writes a model to `sink` as GGUF or safetensors, with its large matrices in another type if wanted. Throws `RwkvError`
- * "input", "weights", "unsupported"; what the sink got is then not a valid file.
+ * "input", "weights", "unsupported", "network"; what the sink got is then not a valid file.
  */
 export const convert = async (source: ModelSource, sink: Sink, options?: ConvertOptions): Promise<void> =>
   (await import("./api/convert.ts")).convertModel(platform, source, sink, options);

@@ -1,5 +1,6 @@
 /** From a model's file to the same model in another one. */
 
+import type { KernelsOption } from "../engine/given.ts";
 import type { Platform } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import { CONTAINERS, type Container, convert } from "../model/convert.ts";
@@ -8,6 +9,7 @@ import { CONVERT_TYPES, type ConvertType } from "../model/to-gguf.ts";
 import type { Source, TensorFile, Vocabulary } from "../types.ts";
 import { openWeights } from "../weights/open.ts";
 import type { Sink } from "../weights/sink.ts";
+import { withKernels } from "./plan.ts";
 import { type ModelSource, type SourceOptions, sourceOf, warnOfUnknown } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
@@ -21,6 +23,8 @@ export interface ConvertOptions extends SourceOptions {
    * `load` would choose it.
    */
   vocabulary?: VocabularyOption;
+  /** As for `load`. */
+  kernels?: KernelsOption;
   /** Called as tensors are read. */
   onProgress?: (progress: LoadProgress) => void;
 }
@@ -41,7 +45,7 @@ export async function convertModel(
   try {
     warnOfUnknown(file, options.onWarning);
     const vocabulary = (tokens: number) => vocabularyOf(platform, file, source, tokens, options);
-    const kernels = await platform.kernels("plain");
+    const kernels = await (await withKernels(platform, options.kernels, signal)).kernels("plain");
     await convert(file, sink, kernels, { container, type, vocabulary, onProgress, signal });
   } finally {
     await file.close();

@@ -75,7 +75,7 @@ export async function inspectModel(
   options: InspectOptions = {},
 ): Promise<ModelReport> {
   const { weights, signal } = options;
-  const { arrangement, planner: plan } = await arrangementOf(platform, options);
+  const { arrangement, planner: plan } = await arrangementOf(platform, options, signal);
   const source = await sourceOf(platform, from, options);
   const file = await openWeights(source, signal);
   try {

@@ -55,9 +55,9 @@ function tileOf(type: WeightType): string {
   }
 }
 
-export async function loadModel(platform: Platform, from: ModelSource, options: LoadOptions = {}): Promise<Model> {
+export async function loadModel(own: Platform, from: ModelSource, options: LoadOptions = {}): Promise<Model> {
   const { weights, lnXEpsilon, signal } = options;
-  const { arrangement, planner: plan } = await arrangementOf(platform, options);
+  const { platform, arrangement, planner: plan } = await arrangementOf(own, options, signal);
   if (lnXEpsilon !== undefined && !isPositive(lnXEpsilon)) {
     throw new RwkvError("input", `lnXEpsilon must be a number above 0, not ${lnXEpsilon}.`);
   }

@@ -1,5 +1,6 @@
 /** What the user decides about how a model is kept and run, checked, and as the planner wants it. */
 
+import type { KernelsOption } from "../engine/given.ts";
 import { arrange, MAX_THREADS } from "../engine/host.ts";
 import type { PlannerOptions } from "../engine/planner.ts";
 import type { Platform } from "../engine/platform.ts";
@@ -13,6 +14,11 @@ export interface PlanOptions {
   weights?: WeightType;
   /** Which kernels: by detection, or plain SIMD, or relaxed SIMD. All give the same bits. */
   build?: "auto" | "plain" | "relaxed";
+  /**
+   * The kernels, where the package's own cannot be found: one of `rwkv-wasm/kernels/*.wasm` as a compiled module, bytes or a URL, or a
+   * function that is given the name of a build and gives one of these. docs/bundlers.md says more.
+   */
+  kernels?: KernelsOption;
   /** Most sessions at a time, 1 to 65536. Default 32. */
   sessions?: number;
 }
@@ -22,11 +28,15 @@ const ROWS = 64;
 /** Generations that can run at the same time; more wait for their turn. */
 const GENERATIONS = 8;
 
-/** Finds out what runs where. Throws `input` for options that are out of range, `unsupported` for a build that cannot run here. */
+/**
+ * Finds out what runs where, with which kernels. Throws `input` for options that are out of range, `unsupported` for a build that
+ * cannot run here.
+ */
 export async function arrangementOf(
-  platform: Platform,
+  own: Platform,
   options: PlanOptions,
-): Promise<{ arrangement: Awaited<ReturnType<typeof arrange>>; planner: PlannerOptions }> {
+  signal?: AbortSignal,
+): Promise<{ platform: Platform; arrangement: Awaited<ReturnType<typeof arrange>>; planner: PlannerOptions }> {
   const { threads = "auto", weights, build = "auto", sessions = 32 } = options;
   if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 0 && threads <= MAX_THREADS)) {
     throw new RwkvError("input", `threads must be "auto" or an integer from 0 to ${MAX_THREADS}, not ${threads}.`);
@@ -40,7 +50,19 @@ export async function arrangementOf(
   if (!(Number.isInteger(sessions) && sessions >= 1 && sessions <= 65536)) {
     throw new RwkvError("input", `sessions must be an integer from 1 to 65536, not ${sessions}.`);
   }
+  const platform = await withKernels(own, options.kernels, signal);
   const arrangement = await arrange(platform, threads, build);
   const generations = Math.min(GENERATIONS, sessions);
-  return { arrangement, planner: { rows: ROWS, ranks: arrangement.threads, sessions, generations } };
+  return { platform, arrangement, planner: { rows: ROWS, ranks: arrangement.threads, sessions, generations } };
+}
+
+/** The platform, with the kernels given if there are any. */
+export async function withKernels(
+  platform: Platform,
+  given: KernelsOption | undefined,
+  signal?: AbortSignal,
+): Promise<Platform> {
+  if (given === undefined) return platform;
+  const { givenKernels } = await import("../engine/given.ts");
+  return givenKernels(platform, given, signal);
 }

@@ -1,5 +1,7 @@
 /** What every entry exports beside `load`, `convert` and `inspect`. */
 
+export type { KernelSource, KernelsOption } from "../engine/given.ts";
+export type { Build } from "../engine/kernels.ts";
 export type { WeightType } from "../engine/weight-types.ts";
 export { type ErrorCode, RwkvError } from "../errors.ts";
 export type { GenerateOptions, Generation, GenerationResult, Part } from "../generate.ts";

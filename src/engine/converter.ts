@@ -1,14 +1,14 @@
 /** Numbers from one type into another, and logarithms, by the kernels in a small memory of their own: for tools that write weights files. */
 
-import { instantiate, type Kernels } from "./kernels.ts";
-import { Arena, createMemory } from "./memory.ts";
+import { instantiateAlone, type Kernels } from "./kernels.ts";
+import { Arena } from "./memory.ts";
 import { WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
 
 /** Most numbers in one piece; a multiple of every type's block. The memory is about three times as many f32. */
 export const PIECE_NUMBERS = 1 << 18;
 
 /** A compiled build of the kernels. */
-export type KernelModule = Parameters<typeof instantiate>[0];
+export type KernelModule = Parameters<typeof instantiateAlone>[0];
 
 export class Converter {
   readonly #kernels: Kernels;
@@ -22,8 +22,8 @@ export class Converter {
     this.#from = arena.alloc(PIECE_NUMBERS * 4);
     this.#to = arena.alloc(PIECE_NUMBERS * 4);
     this.#scratch = arena.alloc(PIECE_NUMBERS * 4 + 512);
-    const memory = createMemory(arena.end, arena.end, false);
-    this.#kernels = instantiate(module, memory);
+    const { kernels, memory } = instantiateAlone(module, arena.end);
+    this.#kernels = kernels;
     this.#bytes = new Uint8Array(memory.buffer);
   }
 

@@ -35,6 +35,7 @@ export async function arrange(
   threads: number | "auto",
   build: "plain" | "relaxed" | "auto",
 ): Promise<Arrangement> {
+  if (platform.only) return arrangeOnly(platform, platform.only, threads, build);
   const relaxed = build !== "plain" && (await relaxedSimd());
   if (build === "relaxed" && !relaxed) {
     throw new RwkvError(
@@ -45,9 +46,29 @@ export async function arrange(
   const kind = relaxed ? "relaxed" : "plain";
   if (threads === 0 || !platform.spawn) return { mode: "inline", build: kind, threads: 1 };
   if (!platform.sharesMemory || !(await wasmThreads())) return { mode: "worker", build: kind, threads: 1 };
-  const count = threads === "auto" ? Math.max(1, Math.min(8, platform.cores)) : threads;
-  return { mode: "team", build: `${kind}-threads`, threads: count };
+  return { mode: "team", build: `${kind}-threads`, threads: countOf(platform, threads) };
 }
+
+/** The same where the kernels are given: whether their memory is shared, decides. */
+function arrangeOnly(platform: Platform, only: Build, threads: number | "auto", build: string): Arrangement {
+  if (build !== "auto" && !only.startsWith(build)) {
+    throw new RwkvError(
+      "input",
+      `The kernels given are the build ${only}, and \`build\` is ${build}. Leave \`build\` out.`,
+    );
+  }
+  if (!only.endsWith("-threads")) {
+    return { mode: threads === 0 || !platform.spawn ? "inline" : "worker", build: only, threads: 1 };
+  }
+  if (threads === 0 || !platform.spawn || !platform.sharesMemory) {
+    const why = threads === 0 ? "threads is 0" : "this runtime shares no memory between workers";
+    throw new RwkvError("input", `The kernels given are the build ${only}, but ${why}: give plain or relaxed.`);
+  }
+  return { mode: "team", build: only, threads: countOf(platform, threads) };
+}
+
+const countOf = ({ cores }: Platform, threads: number | "auto"): number =>
+  threads === "auto" ? Math.max(1, Math.min(8, cores)) : threads;
 
 /** What a request may hear before it is done. If one of these throws, the request is stopped and rejected with that error. */
 export interface Listener {

@@ -6,6 +6,7 @@
 import { instantiateSync } from "@assemblyscript/loader";
 import { ABI, NUMERICS } from "../../assembly/ops.ts";
 import { RwkvError } from "../errors.ts";
+import { createMemory } from "./memory.ts";
 
 /** The builds of one source: with or without threads (shared memory), with or without relaxed SIMD. All give the same bits. */
 export type Build = "plain" | "relaxed" | "plain-threads" | "relaxed-threads";
@@ -191,4 +192,24 @@ export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memo
     );
   }
   return kernels;
+}
+
+/** Makes an instance over a new memory of `bytes`, which is shared if the build wants that. Throws `RwkvError` "engine", "input". */
+export function instantiateAlone(
+  module: WebAssembly.Module,
+  bytes: number,
+): { kernels: Kernels; memory: WebAssembly.Memory } {
+  let refusal: unknown;
+  for (const shared of [false, true]) {
+    const memory = createMemory(bytes, bytes, shared);
+    try {
+      return { kernels: instantiate(module, memory), memory };
+    } catch (error) {
+      if (error instanceof RwkvError) throw error;
+      refusal = error;
+    }
+  }
+  throw new RwkvError("input", `The WebAssembly module is none of rwkv-wasm's kernels: ${(refusal as Error).message}`, {
+    cause: refusal,
+  });
 }

@@ -19,6 +19,8 @@ export interface Platform {
   readonly name: string;
   /** One of the builds, compiled. */
   kernels(build: Build): Promise<WebAssembly.Module>;
+  /** The only build that there is, if there are no others. */
+  readonly only?: Build;
   /** Starts a worker, where there are workers. */
   readonly spawn?: () => WorkerHandle;
   /** Whether workers can share a WebAssembly memory here and now. */

@@ -31,9 +31,17 @@ const { targets } = JSON.parse(readFileSync("asconfig.json", "utf8")) as {
 };
 
 test("holds the entries, the kernels, a model, a vocabulary, the licence and the front page", () => {
-  const wanted = ["index.js", "types/src/index.d.ts", "web.js", "worker.js", "worker.node.js", "cli.js"].map(
-    (name) => `dist/${name}`,
-  );
+  const wanted = [
+    "index.js",
+    "types/src/index.d.ts",
+    "web.js",
+    "worker.js",
+    "worker.node.js",
+    "workerd.js",
+    "inline.js",
+    "inline.web.js",
+    "cli.js",
+  ].map((name) => `dist/${name}`);
   for (const target of Object.values(targets)) wanted.push(target.outFile.replace(/^\.\//, ""));
   const missing = [...wanted, "weights/world.vocab", "LICENSE", "README.md"].filter((path) => !paths.includes(path));
   assert.equal(missing, []);
@@ -61,6 +69,12 @@ test("publint finds nothing to say", async () => {
   );
 });
 
+test("are the types wrong finds nothing to say", async () => {
+  const attw = "node_modules/@arethetypeswrong/cli/dist/index.js";
+  const { code, output } = await node(attw, [`${project}/${filename}`, "--profile", "esm-only", "--no-color"], 120);
+  assert.is(code, 0, output);
+});
+
 test("the files for pages and workers import nothing from elsewhere", () => {
   const files = list(`${unpacked}/dist`, ".js").map(scan);
   const reached = new Set([`${unpacked}/dist/web.js`]);
@@ -70,9 +84,14 @@ test("the files for pages and workers import nothing from elsewhere", () => {
       reached.add(`${unpacked}/dist/${text.slice(2)}`);
     }
   }
-  const foreign = (name: string) =>
-    files.find(({ path }) => path.endsWith(`/${name}`))!.imports.filter(({ text }) => text !== "node:worker_threads");
-  assert.equal([...foreign("worker.js"), ...foreign("worker.node.js")], []);
+  const imports = (name: string) =>
+    files.find(({ path }) => path.endsWith(`/${name}`))!.imports.map(({ text }) => text);
+  const wasm = ["./kernels/plain.wasm", "./kernels/relaxed.wasm"];
+  assert.equal(imports("workerd.js"), wasm);
+  assert.equal([...imports("worker.js"), ...imports("inline.web.js")], []);
+  assert.equal(imports("worker.node.js"), ["node:worker_threads"]);
+  const inline = imports("inline.js").filter((name) => !name.startsWith("node:"));
+  assert.equal(inline, ["@huggingface/tokenizers"]);
 });
 
 test("every import of an unpacked file leads to a file or a declared dependency", () => {
