@@ -26,7 +26,8 @@ export interface Source {
   readonly size: number;
   /**
    * Exactly `length` bytes from `offset`, in an array whose buffer belongs to the caller (it may be transferred). A source may
-   * put them at the start of `into`, if that is given and large enough, instead of into a new buffer.
+   * put them at the start of `into`, if that is given and large enough, instead of into a new buffer; when the read is rejected, `into`
+   * must not be used again.
    */
   read(offset: number, length: number, signal?: AbortSignal, into?: ArrayBuffer): Promise<Uint8Array<ArrayBuffer>>;
   /**

@@ -40,7 +40,7 @@ export async function sourceOf(platform: Platform, from: ModelSource, options: S
   const { signal, headers, hub } = options;
   if (typeof from === "string" && isHubName(from)) return platform.open(hubUrl(from, hub), signal, headers);
   if (typeof from === "string" || from instanceof URL) return platform.open(from, signal, headers);
-  if (from instanceof Blob) return blobSource(from);
+  if (from instanceof Blob) return blobSource(from, platform.tidy);
   if (from instanceof ArrayBuffer) return bytesSource("the given bytes", new Uint8Array(from));
   if (from instanceof Uint8Array) return bytesSource("the given bytes", from);
   if (from instanceof Response) return (await import("../bytes/stream.ts")).responseSource(from, signal);

@@ -4,6 +4,7 @@
  */
 import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
+import { room } from "./reuse.ts";
 import { checkRange, closedSource } from "./source.ts";
 
 const BLOCK = 256 << 10;
@@ -12,6 +13,8 @@ const MOST = 2 ** 32;
 
 export class Blocks {
   #blocks: Uint8Array<ArrayBuffer>[] = [];
+  /** Blocks that were cut off, to be used again. */
+  #spare: Uint8Array<ArrayBuffer>[] = [];
   /** Where the first block starts. */
   #origin: number;
   #end: number;
@@ -50,7 +53,7 @@ export class Blocks {
     this.checkSize(this.#end - this.#origin + bytes.length);
     for (let done = 0; done < bytes.length; ) {
       const used = (this.#end - this.#origin) % BLOCK;
-      if (used === 0) this.#blocks.push(this.#allocate());
+      if (used === 0) this.#blocks.push(this.#spare.pop() ?? this.#allocate());
       const piece = bytes.subarray(done, done + BLOCK - used);
       this.#blocks.at(-1)!.set(piece, used);
       this.#end += piece.length;
@@ -81,8 +84,15 @@ export class Blocks {
   drop(offset: number): void {
     const count = Math.min(this.#blocks.length, Math.floor((offset - this.#origin) / BLOCK));
     if (count <= 0) return;
-    this.#blocks.splice(0, count);
+    this.#spare.push(...this.#blocks.splice(0, count));
     this.#origin = Math.min(this.#origin + count * BLOCK, this.#end);
+  }
+
+  /** Lets go of everything; the next byte that is appended is the one at `offset`. */
+  restart(offset: number): void {
+    this.#spare.push(...this.#blocks.splice(0));
+    this.#origin = offset;
+    this.#end = offset;
   }
 }
 
@@ -93,11 +103,11 @@ export function blocksSource(blocks: Blocks): Source {
   return {
     name,
     size,
-    async read(offset, length, signal) {
+    async read(offset, length, signal, into) {
       signal?.throwIfAborted();
       if (!held) throw closedSource(name);
       checkRange(this, offset, length);
-      const bytes = new Uint8Array(length);
+      const bytes = room(length, into);
       held.copy(offset, bytes);
       return bytes;
     },

@@ -11,6 +11,7 @@ import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
 import { Blocks } from "./blocks.ts";
 import { type Answer, ask, Failure, reason } from "./request.ts";
+import { Chunks, room } from "./reuse.ts";
 import { checkRange, closedSource } from "./source.ts";
 import { checkFileName, parseUrl, publicUrl } from "./url.ts";
 import { pause, unlessAborted, within } from "./wait.ts";
@@ -20,6 +21,8 @@ export interface HttpOptions {
   headers?: Readonly<Record<string, string>>;
   /** Ends opening. Each read has its own. */
   signal?: AbortSignal;
+  /** @internal The platform's. */
+  tidy?: () => void;
   /** @internal Waits between tries, the longest silence in milliseconds, and the most held of a file; for tests. */
   pause?: typeof pause;
   silence?: number;
@@ -81,6 +84,8 @@ function headersOf({ headers }: HttpOptions): Headers {
 interface Body {
   readonly controller: AbortController;
   readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  /** Whether its chunks are nobody else's. */
+  readonly own: boolean;
   /** Offset of its next byte, and of its end if that is known. */
   at: number;
   readonly end: number | undefined;
@@ -102,6 +107,7 @@ class HttpSource implements Source {
   #whole = false;
 
   #held: Blocks;
+  readonly #chunks: Chunks;
   #body: Body | undefined;
   #window = FIRST_WINDOW;
   /** Tries that failed in a row, and what came since the last one. */
@@ -115,6 +121,7 @@ class HttpSource implements Source {
     this.#headers = headers;
     this.#options = options;
     this.#held = new Blocks(this.name, 0, options.most);
+    this.#chunks = new Chunks(options.tidy, true);
     if (/^https?:$/.test(url.protocol)) this.sibling = (name, signal) => this.#sibling(name, signal);
   }
 
@@ -130,11 +137,16 @@ class HttpSource implements Source {
     while (this.#size === undefined) await this.#more(0, signal);
   }
 
-  async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  async read(
+    offset: number,
+    length: number,
+    signal?: AbortSignal,
+    into?: ArrayBuffer,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     signal?.throwIfAborted();
     this.#checkOpen();
     checkRange(this, offset, length);
-    const work = this.#turn.then(() => this.#fill(offset, length, signal));
+    const work = this.#turn.then(() => this.#fill(offset, room(length, into), signal));
     this.#turn = work.catch(() => {});
     return unlessAborted(work, signal);
   }
@@ -161,10 +173,11 @@ class HttpSource implements Source {
     this.#life.signal.throwIfAborted();
   }
 
-  async #fill(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  /** Fills `bytes` with those from `offset` on. */
+  async #fill(offset: number, bytes: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     signal?.throwIfAborted();
     this.#checkOpen();
-    const bytes = new Uint8Array(length);
+    const { length } = bytes;
     if (length === 0) return bytes;
     if (!this.#whole && (offset < this.#held.start || offset > this.#held.end + SKIPPED)) this.#jump(offset);
     this.#failed = 0;
@@ -183,7 +196,7 @@ class HttpSource implements Source {
   /** Goes on elsewhere in the file. */
   #jump(offset: number): void {
     this.#hangUp();
-    this.#held = new Blocks(this.name, offset);
+    this.#held.restart(offset);
     this.#window = FIRST_WINDOW;
   }
 
@@ -205,7 +218,8 @@ class HttpSource implements Source {
       const answer = await this.#wait(ask(this.#url, this.#headers, range, controller.signal), signal);
       this.#answered = true;
       this.#accept(answer);
-      if (answer.body) return { controller, reader: answer.body, at: answer.start, end: answer.end };
+      const { body, own, start: at } = answer;
+      if (body) return { controller, reader: body, own, at, end: answer.end };
       if (answer.end !== undefined && answer.start < answer.end) throw new Failure("again", "the answer had no body");
       this.#size = from;
       return undefined;
@@ -250,9 +264,11 @@ class HttpSource implements Source {
     body.at += value.length;
     if (body.end !== undefined && body.at > body.end)
       throw new Failure("stop", "the server sent more than it announced");
-    if (skipped >= value.length) return;
-    this.#held.append(value.subarray(skipped));
-    this.#gained += value.length - skipped;
+    if (skipped < value.length) {
+      this.#held.append(value.subarray(skipped));
+      this.#gained += value.length - skipped;
+    }
+    this.#chunks.done(value, body.own);
   }
 
   #finish(body: Body): void {

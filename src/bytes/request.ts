@@ -1,4 +1,5 @@
 /** One HTTP request for a file or a range of it: asks, and checks that the answer is what was asked for. */
+import { isByteStream } from "./reuse.ts";
 import { publicUrl, statusText } from "./url.ts";
 
 /** What a server said about the file, with the body still to be read. */
@@ -14,6 +15,8 @@ export interface Answer {
   readonly etag: string | null;
   readonly modified: string | null;
   readonly body: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  /** Whether the body's chunks are nobody else's. */
+  readonly own: boolean;
 }
 
 /**
@@ -67,6 +70,7 @@ function judge(response: Response, range: readonly [from: number, to: number] | 
   const facts = {
     etag: headers.get("ETag"),
     modified: headers.get("Last-Modified"),
+    own: response.body !== null && isByteStream(response.body),
     body: response.body?.getReader() as ReadableStreamDefaultReader<Uint8Array> | undefined,
   };
   const fail = (advice: Failure["advice"], message: string) => new Failure(advice, message, { status });

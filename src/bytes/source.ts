@@ -4,6 +4,8 @@
  */
 import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
+import { Chunks, isByteStream, room } from "./reuse.ts";
+import { unlessAborted } from "./wait.ts";
 
 /**
  * Throws `weights` unless `length` bytes from `offset` lie inside the source. Every implementation of `read` calls this
@@ -31,11 +33,11 @@ export function bytesSource(name: string, bytes: Uint8Array): Source {
   return {
     name,
     size,
-    async read(offset, length, signal) {
+    async read(offset, length, signal, into) {
       signal?.throwIfAborted();
       if (!held) throw closedSource(name);
       checkRange(this, offset, length);
-      const copy = new Uint8Array(length);
+      const copy = room(length, into);
       copy.set(held.subarray(offset, offset + length));
       return copy;
     },
@@ -45,34 +47,47 @@ export function bytesSource(name: string, bytes: Uint8Array): Source {
   };
 }
 
-/** A source over a Blob, or over a File that a user chose (its name is taken unless `name` is given). */
-export function blobSource(blob: Blob, name?: string): Source {
-  const title = name ?? (blob as Partial<File>).name ?? "Blob";
+/** A source over a Blob, or over a File that a user chose, whose name it takes. `tidy`: the platform's. */
+export function blobSource(blob: Blob, tidy?: () => void): Source {
+  const title = (blob as Partial<File>).name ?? "Blob";
+  const chunks = new Chunks(tidy, false);
   let held: Blob | undefined = blob;
   const { size } = blob;
   return {
     name: title,
     size,
-    async read(offset, length, signal) {
+    async read(offset, length, signal, into) {
       signal?.throwIfAborted();
       if (!held) throw closedSource(title);
       checkRange(this, offset, length);
-      let buffer: ArrayBuffer;
+      const bytes = room(length, into);
+      // As a stream, since `arrayBuffer()` makes a buffer for every read.
+      const stream = held.slice(offset, offset + length).stream();
+      const own = isByteStream(stream);
+      const reader = stream.getReader();
+      let at = 0;
       try {
-        buffer = await held.slice(offset, offset + length).arrayBuffer();
-      } catch (cause) {
+        for (;;) {
+          const { done, value } = await unlessAborted(reader.read().catch(failed), signal);
+          if (done) break;
+          const { length: count } = value;
+          if (at + count <= length) bytes.set(value, at);
+          at += count;
+          chunks.done(value, own);
+        }
+      } finally {
+        reader.cancel().catch(() => {}); // what was read is all that counts
+      }
+      if (at !== length)
+        throw new RwkvError("weights", `${title}: ${at} bytes came from byte ${offset} instead of ${length}`);
+      return bytes;
+
+      function failed(cause: unknown): never {
         const where = `${length} bytes from byte ${offset}`;
         throw new RwkvError("weights", `${title}: reading ${where} failed; was the file changed or removed?`, {
           cause,
         });
       }
-      signal?.throwIfAborted();
-      if (buffer.byteLength !== length)
-        throw new RwkvError(
-          "weights",
-          `${title}: ${buffer.byteLength} bytes came from byte ${offset} instead of ${length}`,
-        );
-      return new Uint8Array(buffer);
     },
     async close() {
       held = undefined;

@@ -115,12 +115,13 @@ export class Engine {
 
   #handle(request: Request): void {
     switch (request.kind) {
-      case "rows":
+      case "rows": {
+        const { data, merge } = request.rows;
         this.#store(request.rows);
-        this.#port.post({ kind: "done", job: request.job, spent: [request.rows.bytes.buffer] }, [
-          request.rows.bytes.buffer,
-        ]);
+        const spent = merge ? [data, merge.data] : [data];
+        this.#port.post({ kind: "done", job: request.job, spent }, spent);
         return;
+      }
       case "seal": {
         let hash = 0;
         for (const { address, count } of request.vectors) {
@@ -193,13 +194,13 @@ export class Engine {
   }
 
   /** Rows of a tensor: into the staging area, converted if need be, packed. */
-  #store({ kind, name, address, from, to, columns, first, rows, inputs, form, times, merge, bytes }: Rows): void {
+  #store({ kind, name, address, from, to, columns, first, rows, inputs, form, times, merge, data }: Rows): void {
     const { staging, stagingBytes } = this.#spec;
     const kernels = this.#kernels;
     const source = WEIGHT_TYPES[from];
     const target = WEIGHT_TYPES[to];
-    new Uint8Array(this.#memory.buffer, staging, bytes.length).set(bytes);
     const per = kernels.stored_bytes(source, columns);
+    new Uint8Array(this.#memory.buffer, staging, rows * per).set(new Uint8Array(data, 0, rows * per));
     this.#finite(name, staging, from, columns, rows, first, DAMAGED);
     const converted = staging + stagingBytes;
     if (kind === "vector") {
@@ -247,7 +248,7 @@ export class Engine {
 
   /** `count` (1..32) rows of a matrix, changed, as f32: where they are. They are those from `r` on of the rows that came. */
   #merge(
-    { name, from, rank, alpha, strength, bytes }: NonNullable<Rows["merge"]>,
+    { name, from, rank, alpha, strength, data }: NonNullable<Rows["merge"]>,
     at: number,
     type: number,
     columns: number,
@@ -262,7 +263,7 @@ export class Engine {
     const room = mergeRoom(rank, columns);
     const [b, wide, sums, weights] = [room.b, room.wide, room.sums, room.weights].map((offset) => merging + offset);
     const per = kernels.stored_bytes(WEIGHT_TYPES[from], rank);
-    new Uint8Array(this.#memory.buffer, b, count * per).set(bytes.subarray(r * per, (r + count) * per));
+    new Uint8Array(this.#memory.buffer, b, count * per).set(new Uint8Array(data, r * per, count * per));
     this.#finite(name, b!, from, rank, count, first + r, DAMAGED);
     kernels.convert(wide!, f32, b!, WEIGHT_TYPES[from], count, rank, scratch);
     kernels.convert(weights!, f32, at, type, count, columns, scratch);

@@ -30,6 +30,8 @@ export interface Platform {
   breathe(): Promise<void>;
   /** Opens what a path or URL names. `headers` go with every request, if it takes requests. */
   open(where: string | URL, signal?: AbortSignal, headers?: HttpOptions["headers"]): Promise<Source>;
+  /** Called after every few megabytes of a download or a Blob: for runtimes that leave more garbage behind than memory should hold. */
+  readonly tidy?: () => void;
   /** The packed World vocabulary that comes with the package, read or fetched when it is needed. */
   worldVocabulary(): Promise<Uint8Array<ArrayBuffer>>;
   /** Imports the class `Tokenizer` of @huggingface/tokenizers, where packages are found by their names. */

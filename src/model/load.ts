@@ -6,7 +6,7 @@ import type { EngineHost } from "../engine/host.ts";
 import type { Rows } from "../engine/protocol.ts";
 import type { EngineSpec, Load } from "../engine/spec.ts";
 import type { WeightType } from "../engine/weight-types.ts";
-import type { Source } from "../types.ts";
+import type { Source, TensorInfo } from "../types.ts";
 
 export interface LoadProgress {
   /** Bytes of the file's tensors that are in place, and in all. */
@@ -78,12 +78,22 @@ export async function loadTensors(
     const own = load.kind === "vector" ? undefined : digestOf(tensor.source, rows);
     const change = merge && digestOf(merge.b.source, rows);
 
-    const launch = async (first: number, count: number): Promise<void> => {
-      const room = spent.pop();
-      const into = room && room.byteLength >= count * rowBytes ? room : new ArrayBuffer(Math.max(most, PIECE_BYTES));
-      const read = await tensor.source.read(tensor.offset + first * rowBytes, count * rowBytes, stop.signal, into);
-      const bytes = new Uint8Array(into, 0, read.length);
+    /** A piece of a file, in a buffer that can be sent, and is used again. */
+    const fetched = async (
+      { source, offset }: TensorInfo,
+      first: number,
+      length: number,
+    ): Promise<Uint8Array<ArrayBuffer>> => {
+      const old = spent.pop();
+      const into = old && old.byteLength >= length ? old : new ArrayBuffer(Math.max(length, most, PIECE_BYTES));
+      const read = await source.read(offset + first, length, stop.signal, into);
+      const bytes = new Uint8Array(into, 0, length);
       if (read.buffer !== into) bytes.set(read);
+      return bytes;
+    };
+
+    const launch = async (first: number, count: number): Promise<void> => {
+      const bytes = await fetched(tensor, first * rowBytes, count * rowBytes);
       digestRows(own, first, count, bytes);
       const job: Rows = {
         kind: load.kind,
@@ -96,12 +106,14 @@ export async function loadTensors(
         rows: count,
         ...(load.kind === "vector" ? { form: load.form, times: load.times } : {}),
         ...(tensor.transposed ? { inputs: rows } : {}),
-        bytes,
+        data: bytes.buffer,
       };
+      const buffers = [bytes.buffer];
+      let { length } = bytes;
       if (merge) {
         const { b, rank, alpha, strength, scaled } = merge;
         const per = b.bytes / rows;
-        const part = await b.source.read(b.offset + first * per, count * per, stop.signal);
+        const part = await fetched(b, first * per, count * per);
         digestRows(change, first, count, part);
         job.merge = {
           name: `${b.fileName} in ${b.source.name}`,
@@ -109,12 +121,11 @@ export async function loadTensors(
           rank,
           alpha,
           strength: strength * scaled,
-          bytes: part,
+          data: part.buffer,
         };
+        buffers.push(part.buffer);
+        length += part.length;
       }
-      const pieces = job.merge ? [bytes, job.merge.bytes] : [bytes];
-      const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-      const buffers = pieces.map(({ buffer }) => buffer);
       const done = await engine.request({ kind: "rows", rows: job }, {}, stop.signal, buffers);
       spent.push(...(done.spent ?? []));
       loaded += length;

@@ -117,6 +117,10 @@ export class Header {
     if (id === ARRAY_ID) throw this.unsupported(`${this.what} is an array of arrays, which this reader does not take`);
     if (id === STRING_ID) {
       const length = this.count(8, HEADER_LIMITS.strings);
+      // To the end first: what has to be read again, when the bytes end too soon, should not have been made into texts.
+      const start = this.at;
+      for (let i = 0; i < length; i++) this.take(this.count(1, HEADER_LIMITS.bytes));
+      this.at = start;
       const value: string[] = [];
       for (let i = 0; i < length; i++) value.push(this.string());
       return { type: "array", of: "string", value };

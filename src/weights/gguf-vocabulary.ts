@@ -28,14 +28,20 @@ export function vocabularyFromGguf(file: string, metadata: ReadonlyMap<string, G
     throw damaged(file, "tokenizer.ggml.tokens is not a list of texts");
   const types = tokenTypes(file, metadata, list.value.length);
 
+  // All tokens are parts of one array: three for each of 65,536 would be felt.
+  const texts = list.value;
+  const escaped = new Uint8Array(3 * texts.reduce((longest, { length }) => Math.max(longest, length), 0));
+  const bytes = new Uint8Array(3 * texts.reduce((sum, { length }) => sum + length, 0));
   const encoder = new TextEncoder();
-  const tokens = list.value.map((text, id) => {
+  let length = 0;
+  const tokens = texts.map((text, id) => {
     const type = types ? Number(types[id]) : NORMAL;
-    if (type === UNKNOWN || type === CONTROL || type === UNUSED) return new Uint8Array(0);
-    const bytes = unescapeToken(encoder.encode(text));
-    if (!bytes)
+    if (type === UNKNOWN || type === CONTROL || type === UNUSED) return bytes.subarray(0, 0);
+    const start = length;
+    length = unescapeToken(escaped, encoder.encodeInto(text, escaped).written, bytes, start);
+    if (length < 0)
       throw damaged(file, `token ${id} is ${JSON.stringify(text)}, which ends inside an escape or has a wrong one`);
-    return bytes;
+    return bytes.subarray(start, length);
   });
 
   const end = types && Number(types[0]) === CONTROL ? 0 : undefined;
@@ -66,29 +72,43 @@ function specialToken(
 }
 
 const BACKSLASH = 0x5c;
-const PLAIN: Readonly<Record<string, number>> = { t: 0x09, n: 0x0a, r: 0x0d };
+const HEX = 0x78;
+/** `\\t`, `\\n`, `\\r`. */
+const PLAIN: ReadonlyMap<number, number> = new Map([
+  [0x74, 0x09],
+  [0x6e, 0x0a],
+  [0x72, 0x0d],
+]);
 
-/** The bytes that an escaped token stands for; `undefined` if an escape is incomplete. Any other escaped character means itself. */
-function unescapeToken(escaped: Uint8Array): Uint8Array | undefined {
-  const bytes = new Uint8Array(escaped.length);
-  let length = 0;
-  for (let i = 0; i < escaped.length; i++) {
+/** The value of a hexadecimal digit, or -1. */
+function digit(character: number): number {
+  if (character >= 0x30 && character <= 0x39) return character - 0x30;
+  const letter = (character | 0x20) - 0x61;
+  return letter >= 0 && letter < 6 ? letter + 10 : -1;
+}
+
+/**
+ * Writes the bytes that `count` escaped ones stand for to `into`, from `at` on; answers where they end, or -1 if an escape is
+ * incomplete. Any other escaped character means itself.
+ */
+function unescapeToken(escaped: Uint8Array, count: number, into: Uint8Array, at: number): number {
+  let end = at;
+  for (let i = 0; i < count; i++) {
     if (escaped[i] !== BACKSLASH) {
-      bytes[length++] = escaped[i];
+      into[end++] = escaped[i];
       continue;
     }
-    if (++i === escaped.length) return undefined;
-    const letter = String.fromCharCode(escaped[i]);
-    if (letter === "x") {
-      const digits = String.fromCharCode(...escaped.subarray(i + 1, i + 3));
-      if (!/^[0-9a-f]{2}$/i.test(digits)) return undefined;
-      bytes[length++] = Number.parseInt(digits, 16);
-      i += 2;
+    if (++i === count) return -1;
+    if (escaped[i] === HEX) {
+      if (i + 2 >= count) return -1;
+      const [high, low] = [digit(escaped[++i]), digit(escaped[++i])];
+      if (high < 0 || low < 0) return -1;
+      into[end++] = high * 16 + low;
     } else {
-      bytes[length++] = PLAIN[letter] ?? escaped[i];
+      into[end++] = PLAIN.get(escaped[i]) ?? escaped[i];
     }
   }
-  return bytes.slice(0, length);
+  return end;
 }
 
 /** World's empty line, which ends a turn of its chats. */

@@ -6,7 +6,7 @@ import { refused } from "../refused.ts";
 const BYTES = Uint8Array.from({ length: 100 }, (_, i) => i);
 const kinds = {
   bytes: () => bytesSource("some.gguf", BYTES),
-  Blob: () => blobSource(new Blob([BYTES]), "some.gguf"),
+  Blob: () => blobSource(new File([BYTES], "some.gguf")),
 };
 
 for (const [kind, open] of Object.entries(kinds)) {
@@ -88,19 +88,18 @@ test("a File gives its own name", () => {
 });
 
 test("a Blob that cannot be read any more is named", async () => {
-  const broken = { size: 4, slice: () => ({ arrayBuffer: () => Promise.reject(new Error("gone")) }) };
-  await refused(
-    blobSource(broken as unknown as Blob, "some.gguf").read(0, 4),
-    "weights",
-    /some\.gguf/,
-    /changed or removed/,
-  );
-  const short = { size: 4, slice: () => new Blob([BYTES.subarray(0, 3)]) };
-  await refused(
-    blobSource(short as unknown as Blob, "some.gguf").read(0, 4),
-    "weights",
-    /some\.gguf: 3 bytes .* instead of 4/,
-  );
+  const broken = new ReadableStream({ type: "bytes", pull: () => Promise.reject(new Error("gone")) });
+  const blob = (stream: () => ReadableStream) =>
+    ({ size: 4, name: "some.gguf", slice: () => ({ stream }) }) as unknown as Blob;
+  await refused(blobSource(blob(() => broken)).read(0, 4), "weights", /some\.gguf/, /changed or removed/);
+  for (const length of [3, 5]) {
+    const other = new Blob([BYTES.subarray(0, length)]);
+    await refused(
+      blobSource(blob(() => other.stream())).read(0, 4),
+      "weights",
+      new RegExp(`some\\.gguf: ${length} bytes .* instead of 4`),
+    );
+  }
 });
 
 test.run();
