@@ -35,8 +35,8 @@ export {
   sampler_mask,
   sampler_breakers,
   sampler_history,
-  sampler_work,
 } from "./sample_area";
+export { sampler_work } from "./sample_work";
 export { quantize_q8, quantized_bytes } from "./quantize";
 export { to_f32 } from "./embed";
 export { finish, finish_bias, finish_gated } from "./finish";

@@ -7,27 +7,47 @@ const LOG2E: f32 = 1.44269504;
 const LN2_HI: f32 = 0.693359375;
 const LN2_LO: f32 = -2.12194440e-4;
 
+/** Vectors that `exp` needs, read from memory: engines rebuild literal vectors at every use. 12582912 is 1.5 * 2^23. */
+const EXP = memory.data<f32>([
+  89, 89, 89, 89, -105, -105, -105, -105,
+  1.44269504, 1.44269504, 1.44269504, 1.44269504,
+  12582912, 12582912, 12582912, 12582912,
+  LN2_HI, LN2_HI, LN2_HI, LN2_HI,
+  LN2_LO, LN2_LO, LN2_LO, LN2_LO,
+  1.0 / 5040.0, 1.0 / 5040.0, 1.0 / 5040.0, 1.0 / 5040.0,
+  1.0 / 720.0, 1.0 / 720.0, 1.0 / 720.0, 1.0 / 720.0,
+  1.0 / 120.0, 1.0 / 120.0, 1.0 / 120.0, 1.0 / 120.0,
+  1.0 / 24.0, 1.0 / 24.0, 1.0 / 24.0, 1.0 / 24.0,
+  1.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0,
+  0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1,
+]);
+const EXPONENT = memory.data<i32>([127, 127, 127, 127]);
+
 /** e^x to within 1.03 ulp (0.76 where the result is subnormal). Above 88.7228 it is infinity, below -103.97 it is 0. */
 export function exp(x: v128): v128 {
-  // NaN must come out as NaN: the comparisons below leave it alone.
-  x = f32x4.min(f32x4.splat(89), f32x4.max(f32x4.splat(-105), x));
-  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(LOG2E)));
-  let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(LN2_HI)));
-  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(LN2_LO)));
+  // NaN must come out as NaN: these comparisons leave it alone.
+  x = f32x4.pmin(f32x4.pmax(x, v128.load(EXP, 16)), v128.load(EXP));
+  // Near 1.5 * 2^23 neighbours differ by 1, so the sum is rounded to the nearest whole number, which stands in its last bits.
+  const magic = v128.load(EXP, 48);
+  const t = f32x4.add(f32x4.mul(x, v128.load(EXP, 32)), magic);
+  const n = f32x4.sub(t, magic);
+  let r = f32x4.sub(x, f32x4.mul(n, v128.load(EXP, 64)));
+  r = f32x4.sub(r, f32x4.mul(n, v128.load(EXP, 80)));
   // |r| <= ln(2) / 2: the Taylor series to r^7 is off by less than 1e-8.
-  let p = f32x4.splat(1.0 / 5040.0);
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0 / 720.0));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0 / 120.0));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0 / 24.0));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0 / 6.0));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
+  let p = v128.load(EXP, 96);
+  p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 112));
+  p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 128));
+  p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 144));
+  p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 160));
+  p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 176));
   p = f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r);
-  p = f32x4.add(p, f32x4.splat(1));
+  p = f32x4.add(p, v128.load(EXP, 192));
   // 2^n in two factors, because n may lie beyond what one exponent can hold.
-  const i = i32x4.trunc_sat_f32x4_s(n);
+  const i = i32x4.sub(t, magic);
+  const bias = v128.load(EXPONENT);
   const half = i32x4.shr_s(i, 1);
-  const a = i32x4.shl(i32x4.add(half, i32x4.splat(127)), 23);
-  const b = i32x4.shl(i32x4.add(i32x4.sub(i, half), i32x4.splat(127)), 23);
+  const a = i32x4.shl(i32x4.add(half, bias), 23);
+  const b = i32x4.shl(i32x4.add(i32x4.sub(i, half), bias), 23);
   return f32x4.mul(f32x4.mul(p, a), b);
 }
 

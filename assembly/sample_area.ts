@@ -47,8 +47,3 @@ export function sampler_history(vocab: i32): usize {
 export function sampler_bytes(vocab: i32): usize {
   return after(sampler_history(vocab), SAMPLER_HISTORY << 2);
 }
-
-/** Bytes that `sample` and `logprobs` need for themselves while they run. */
-export function sampler_work(vocab: i32): usize {
-  return after(0, <usize>vocab << 2) * 4 + (SAMPLER_HISTORY << 3) + 65536;
-}

@@ -479,7 +479,7 @@ export class Planner {
     const scratch = arena.alloc(scratchStride * o.ranks);
     const vocab = logits.channels;
     // More than the kernels ask for, which the engine checks: see `assembly/sample_area.ts`.
-    const samplerWorkBytes = align(vocab * 4) * 4 + 2 ** 17;
+    const samplerWorkBytes = align(vocab * 4, 128) * 9 + 2 ** 17;
     const samplerWork = arena.alloc(samplerWorkBytes);
     const samplerStride = align(vocab * 4) * 2 + align(vocab / 4) + 2 ** 15;
     const samplers = arena.alloc(samplerStride * o.generations);
