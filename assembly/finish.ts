@@ -17,7 +17,7 @@ export function finish(dst: usize, stride: usize, sums: usize, count: i32, n: i3
           // Beyond `count` this reads what is not ours, but it is not written back.
           if (<i32>c < count * 4) v128.store(at, f32x4.add(v128.load(dst + c), v));
         } else if (how == FINISH_RELU2) {
-          const p = f32x4.max(v, f32x4.splat(0));
+          const p = f32x4.pmax(v, f32x4.splat(0));
           v128.store(at, f32x4.mul(p, p));
         } else if (how == FINISH_TANH) v128.store(at, tanh(v));
         else if (how == FINISH_SIGMOID) v128.store(at, sigmoid(v));
