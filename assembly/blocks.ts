@@ -14,19 +14,37 @@
 //                 bytes    8 steps of 32 bytes: rows 0..7 x 4 inputs
 //                 nibbles  4 steps of 32 bytes: rows 0..7 x 4 inputs in the low halves, x the 4 inputs 16 further in the high halves
 //
-// Quantised activations, n tokens: block after block of 32 inputs, in a block token after token, 128 bytes each, two cache lines
-// of which a kernel reads the one it likes and the scale:
-//   32 codes of 8 bits; the f32 scale; as i32 the sums of the first 16 codes, the last 16, and all; 16 bytes unused;
-//   the 32 codes once more, in 16 bits
-//   The codes (-127..127) are nearest-even(x / scale), scale = max|x| / 127.
+// Quantised activations, n tokens: block after block of 32 inputs, in a block token after token, each
+//   the 32 codes in 8 bits, if the build has kernels in 8-bit arithmetic
+//   the f32 scale; as i32 the sums of the first 16 codes, the last 16, and all
+//   the 32 codes in 16 bits, if any type of weights is multiplied in 16 bits
+//   The codes (-127..127) are nearest-even(x / scale), scale = max|x| / 127. Without gaps, so that more of them fit the caches.
 
-import { BLOCK, PIECE, Q8_BLOCK } from "./ops";
+import { DOT_8 } from "./dot";
+import { BLOCK, PIECE } from "./ops";
 
 /** In an activation block: the scale, the sums of its halves, the sum of all, the codes in 16 bits. */
-export const Q8_SCALE: usize = 32;
-export const Q8_SUMS: usize = 36;
-export const Q8_SUM: usize = 44;
-export const Q8_WIDE: usize = 64;
+export const Q8_SCALE: usize = ASC_FEATURE_RELAXED_SIMD ? 32 : 0;
+export const Q8_SUMS: usize = Q8_SCALE + 4;
+export const Q8_SUM: usize = Q8_SCALE + 12;
+export const Q8_WIDE: usize = Q8_SCALE + 16;
+/** Bytes of an activation block with codes in 16 bits, and of one without. */
+export const Q8_BOTH: usize = Q8_WIDE + 64;
+export const Q8_NARROW: usize = Q8_WIDE;
+
+/** Are activations needed in 16 bits? */
+// @ts-ignore: decorator
+@inline
+export function q8_wide(): bool {
+  return !ASC_FEATURE_RELAXED_SIMD || DOT_8 < 0;
+}
+
+/** Bytes of an activation block; at most Q8_BLOCK, with which the host reckons. */
+// @ts-ignore: decorator
+@inline
+export function q8_bytes(): usize {
+  return q8_wide() ? Q8_BOTH : Q8_NARROW;
+}
 
 // The kinds of tiles, as types, so that each gets machine code of its own.
 export type Symmetric = u8;
@@ -74,13 +92,6 @@ export function blocks(inputs: i32): i32 {
 @inline
 export function row_bytes(channels: i32): usize {
   return <usize>blocks(channels) * BLOCK * 4;
-}
-
-/** From one block of activations to the next, with n tokens. */
-// @ts-ignore: decorator
-@inline
-export function block_stride(n: i32): usize {
-  return <usize>n * Q8_BLOCK;
 }
 
 /** The share of `total` units that belongs to a rank is [share(rank), share(rank + 1)). */

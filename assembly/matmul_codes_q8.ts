@@ -12,13 +12,13 @@
 // This file has the kernels in 16-bit arithmetic, which every build runs; matmul_codes_q8_narrow.ts has those in 8 bits.
 
 import {
-  block_stride,
   blocks,
   Bytes,
   Halves,
   Minimum,
   Nibbles,
   parts,
+  Q8_BOTH,
   Q8_SCALE,
   Q8_SUM,
   Q8_SUMS,
@@ -27,7 +27,7 @@ import {
   tile_bytes,
   tile_header,
 } from "./blocks";
-import { PIECE, Q8_BLOCK } from "./ops";
+import { PIECE } from "./ops";
 
 /**
  * out: n x 32 f32; weights: one piece of tiles of kind K with codes C, stored with `offset`; x: quantised activations of n tokens;
@@ -47,10 +47,10 @@ export function matmul_wide<K, C>(
   if (n <= 2) {
     for (let t = 0; t < n; t++) {
       const to = out + <usize>t * (PIECE * 4);
-      const from = x + <usize>t * Q8_BLOCK;
+      const from = x + <usize>t * Q8_BOTH;
       for (let g: usize = 0; g < 4; g++) {
-        if (sizeof<C>() == sizeof<Bytes>()) column_8<K>(to + g * 32, weights + g * group, from, block_stride(n), count, offset);
-        else column_8_nibbles<K>(to + g * 32, weights + g * group, from, block_stride(n), count, offset);
+        if (sizeof<C>() == sizeof<Bytes>()) column_8<K>(to + g * 32, weights + g * group, from, <usize>n * Q8_BOTH, count, offset);
+        else column_8_nibbles<K>(to + g * 32, weights + g * group, from, <usize>n * Q8_BOTH, count, offset);
       }
     }
     return;
@@ -215,11 +215,11 @@ function rows_16<K, C>(
     for (; t + 2 <= n; t += 2) {
       tile_16x2<K>(to, scratch, x, w0, w1, offset);
       to += 2 * (PIECE * 4);
-      x += 2 * Q8_BLOCK;
+      x += 2 * Q8_BOTH;
     }
     if (t < n) {
       tile_16x1<K>(to, scratch, x, w0, w1, offset);
-      x += Q8_BLOCK;
+      x += Q8_BOTH;
     }
     w0 += tile_bytes<K, C>();
     w1 += tile_bytes<K, C>();
@@ -268,11 +268,11 @@ function widen_nibbles(to: usize, codes: usize): void {
 /** 16 rows x 2 tokens x one block: 8 vectors of integer sums, carried by a loop of two inputs per round. */
 function tile_16x2<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
   const s = v128.load32_splat(x, Q8_SCALE);
-  const r = v128.load32_splat(x + Q8_BLOCK, Q8_SCALE);
+  const r = v128.load32_splat(x + Q8_BOTH, Q8_SCALE);
   let q = x + Q8_WIDE;
   for (let part: usize = 0; part < parts<K>(); part++) {
     const sum = code_sum<K>(x, part);
-    const other = code_sum<K>(x + Q8_BLOCK, part);
+    const other = code_sum<K>(x + Q8_BOTH, part);
     let a0 = i32x4.splat(-offset * sum);
     let a1 = a0;
     let a2 = a0;
@@ -284,7 +284,7 @@ function tile_16x2<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize, offs
     const end = q + 64 / parts<K>();
     do {
       const u = v128.load32_splat(q);
-      const v = v128.load32_splat(q, Q8_BLOCK);
+      const v = v128.load32_splat(q, Q8_BOTH);
       const c0 = v128.load(w);
       const c1 = v128.load(w, 16);
       a0 = i32x4.add(a0, i32x4.dot_i16x8_s(c0, u));

@@ -2,19 +2,27 @@
 // exact, every engine gives the same integers, so the bits are those of the other file. Only relaxed builds have these kernels.
 
 import {
-  block_stride,
   blocks,
   Bytes,
   Halves,
   Nibbles,
   parts,
+  Q8_BOTH,
+  Q8_NARROW,
   Q8_SCALE,
   tile_bytes,
   tile_header,
 } from "./blocks";
-import { ones, step, total } from "./dot";
+import { Fours, ones, step, total } from "./dot";
 import { add, code_sum, low_halves } from "./matmul_codes_q8";
-import { PIECE, Q8_BLOCK } from "./ops";
+import { PIECE } from "./ops";
+
+/** Bytes of an activation block: where products are not summed in fours, there are codes in 16 bits too. */
+// @ts-ignore: decorator
+@inline
+function token_bytes<D>(): usize {
+  return sizeof<D>() == sizeof<Fours>() ? Q8_NARROW : Q8_BOTH;
+}
 
 /** As `matmul_wide`, with products summed as D says. scratch: 512 bytes. */
 export function matmul_narrow<D, K, C>(
@@ -30,12 +38,12 @@ export function matmul_narrow<D, K, C>(
   const group = <usize>count * tile_bytes<K, C>();
   // Taking nibbles apart for later pays from four tokens on.
   if (n <= (sizeof<C>() == sizeof<Bytes>() ? 1 : 3)) {
-    const stride = block_stride(n);
+    const stride = <usize>n * token_bytes<D>();
     for (let g: usize = 0; g < 4; g += 2) {
       const w = weights + g * group;
       for (let t: usize = 0; t < <usize>n; t++) {
         const to = out + t * (PIECE * 4) + g * 32;
-        const from = x + t * Q8_BLOCK;
+        const from = x + t * token_bytes<D>();
         if (sizeof<C>() == sizeof<Bytes>()) column_16<D, K>(to, w, w + group, from, stride, count, offset);
         else column_16_nibbles<D, K>(to, w, w + group, from, stride, count, offset);
       }
@@ -174,11 +182,11 @@ function rows_16<D, K, C>(
       c0 = scratch;
       c1 = scratch + 256;
     }
-    tiles_16x2<D, K, C>(out, c0, c1, x, x + even * Q8_BLOCK, w0, w1, offset);
-    x += even * Q8_BLOCK;
+    tiles_16x2<D, K, C>(out, c0, c1, x, x + even * token_bytes<D>(), w0, w1, offset);
+    x += even * token_bytes<D>();
     if (n & 1) {
       tile_16x1<D, K, C>(out + even * (PIECE * 4), c0, c1, x, w0, w1, offset);
-      x += Q8_BLOCK;
+      x += token_bytes<D>();
     }
     w0 += tile_bytes<K, C>();
     w1 += tile_bytes<K, C>();
@@ -227,7 +235,7 @@ function tiles_16x2<D, K, C>(
       const end = q + 32 / parts<K>();
       do {
         let u = v128.load32_splat(q);
-        let v = v128.load32_splat(q, Q8_BLOCK);
+        let v = v128.load32_splat(q + token_bytes<D>());
         const k0 = v128.load(c0);
         a0 = step<D>(a0, u, k0, one, nibbles);
         b0 = step<D>(b0, v, k0, one, nibbles);
@@ -241,7 +249,7 @@ function tiles_16x2<D, K, C>(
         a3 = step<D>(a3, u, k3, one, nibbles);
         b3 = step<D>(b3, v, k3, one, nibbles);
         u = v128.load32_splat(q, 4);
-        v = v128.load32_splat(q, Q8_BLOCK + 4);
+        v = v128.load32_splat(q + token_bytes<D>(), 4);
         const l0 = v128.load(c0, 32);
         a0 = step<D>(a0, u, l0, one, nibbles);
         b0 = step<D>(b0, v, l0, one, nibbles);
@@ -272,17 +280,17 @@ function tiles_16x2<D, K, C>(
       bring<D, K>(out + 16, a1, o, e, d0 + 16, s, y, one, nibbles);
       bring<D, K>(out + 32, a2, o, f, d1, s, y, one, nibbles);
       bring<D, K>(out + 48, a3, o, g, d1 + 16, s, y, one, nibbles);
-      sum = code_sum<K>(x + Q8_BLOCK, part);
+      sum = code_sum<K>(x + token_bytes<D>(), part);
       o = i32x4.splat(offset * sum);
       y = f32x4.splat(<f32>sum);
-      s = v128.load32_splat(x + Q8_BLOCK, Q8_SCALE);
+      s = v128.load32_splat(x + token_bytes<D>(), Q8_SCALE);
       bring<D, K>(out + 128, b0, o, d, d0, s, y, one, nibbles);
       bring<D, K>(out + 144, b1, o, e, d0 + 16, s, y, one, nibbles);
       bring<D, K>(out + 160, b2, o, f, d1, s, y, one, nibbles);
       bring<D, K>(out + 176, b3, o, g, d1 + 16, s, y, one, nibbles);
     }
     out += 2 * (PIECE * 4);
-    x += 2 * Q8_BLOCK;
+    x += 2 * token_bytes<D>();
   } while (x < last);
 }
 

@@ -6,9 +6,9 @@
 // The session's last row is kept in its new state. Every rank does all tokens for its own blocks of 32 channels, and finds the
 // norm's mean and deviation itself: that is cheaper than waiting for each other, and the same bits.
 
-import { block_stride, row_bytes } from "./blocks";
+import { q8_bytes, row_bytes } from "./blocks";
 import { mean, normed, rstd } from "./norm";
-import { BLOCK, Q8_BLOCK, ROW_BYTES, ROW_FROM, ROW_TO } from "./ops";
+import { BLOCK, ROW_BYTES, ROW_FROM, ROW_TO } from "./ops";
 import { quantize_block_q8 } from "./quantize";
 
 /** Is row t the first of its session in this batch? Rows of a session are neighbours that write the same slot. */
@@ -91,9 +91,9 @@ export function norm_mix(
     }
     for (let j = 0; j < mixes; j++) {
       if (!((q8_mask >> j) & 1)) continue;
-      const blocks_q8 = q8 + <usize>j * q8_stride + <usize>t * Q8_BLOCK;
+      const blocks_q8 = q8 + <usize>j * q8_stride + <usize>t * q8_bytes();
       for (let b = first; b < last; b++) {
-        quantize_block_q8(blocks_q8 + <usize>b * block_stride(n), to + <usize>j * dst_stride + <usize>b * (BLOCK * 4));
+        quantize_block_q8(blocks_q8 + <usize>b * <usize>n * q8_bytes(), to + <usize>j * dst_stride + <usize>b * (BLOCK * 4));
       }
     }
   }

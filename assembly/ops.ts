@@ -132,8 +132,8 @@ export const TEAM_IDLE = 448;
 export const PIECE = 32;
 /** Inputs under one scale. */
 export const BLOCK = 32;
-/** Bytes of one block of activations, 32 values of one token. */
-export const Q8_BLOCK = 128;
+/** Most bytes of one block of activations, 32 values of one token, quantised. */
+export const Q8_BLOCK = 112;
 /** Bytes that a rank needs for itself, beyond PIECE f32 sums per token. */
 export const SCRATCH_BYTES = 16384;
 

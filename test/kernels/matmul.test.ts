@@ -1,7 +1,7 @@
 // Matrix products: every (row, token) is one chain in a fixed order, so the results are compared bit by bit.
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Q8_BLOCK, SCRATCH_BYTES, T_BF16, T_F16, T_F32, T_Q8_0 } from "../../assembly/ops.ts";
+import { SCRATCH_BYTES, T_BF16, T_F16, T_F32, T_Q8_0 } from "../../assembly/ops.ts";
 import { everywhere, once, type Setting, same } from "./harness.ts";
 import { Random } from "./random.ts";
 import { BF16, chain, decode, F16, quantizeActivations } from "./reference.ts";
@@ -145,7 +145,7 @@ function compare(setting: Setting, { matrix, x, expected }: Case, rows: number, 
   const { arena, kernels } = setting;
   arena.reset();
   const width = Math.ceil(inputs / 32) * 32;
-  const quantized = arena.output((width / 32) * n * Q8_BLOCK);
+  const quantized = arena.output(kernels.quantized_bytes(width, n));
   kernels.quantize_q8(quantized.at, arena.input(x).at, width * 4, 0, width / 32, n);
   const input = arena.input(quantized.u8);
   const found = multiply(setting, { type: T_Q8_0, file: matrix.file, rows, inputs, n }, input.at, 0);
@@ -278,7 +278,7 @@ everywhere("infinities and NaN among the activations reach every sum", (setting)
             : floats(type, 96, random).file;
         let input = arena.input(x).at;
         if (type === T_Q8_0) {
-          const quantized = arena.output(3 * n * Q8_BLOCK);
+          const quantized = arena.output(kernels.quantized_bytes(96, n));
           kernels.quantize_q8(quantized.at, input, 384, 0, 3, n);
           input = quantized.at;
         }

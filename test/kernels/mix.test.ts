@@ -2,10 +2,10 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Q8_BLOCK } from "../../assembly/ops.ts";
 import { runs } from "../runs.ts";
 import { batch, padded } from "./batch.ts";
 import { everywhere, near, type Setting, same } from "./harness.ts";
+import { blockAt, layoutOf } from "./quantized.ts";
 import { Random } from "./random.ts";
 import { exactNorm, norm, quantizeActivations } from "./reference.ts";
 
@@ -76,7 +76,8 @@ function kernel({ kernels, arena }: Setting, given: Inputs, cuts: number[] = [],
   const [weight, bias, vectors] = [[given.weight], [given.bias], mu].map((values) => arena.input(padded(values)));
   const stride = rows.n * width * 4 + 64;
   const dst = arena.output(stride * mu.length);
-  const stride8 = (width / 32) * rows.n * Q8_BLOCK + 48;
+  const layout = layoutOf(kernels);
+  const stride8 = (width / 32) * rows.n * layout.bytes + 48;
   const q8 = arena.output(stride8 * mu.length);
   const quantizedBefore = q8.u8.slice();
   const ends = [0, ...cuts, width / 32];
@@ -106,13 +107,12 @@ function kernel({ kernels, arena }: Setting, given: Inputs, cuts: number[] = [],
       assert.is(Buffer.compare(found, quantizedBefore.subarray(j * stride8, (j + 1) * stride8)), 0, "not asked for");
       return;
     }
-    const at = (j * stride8) / 4;
     rows.forEach((row, t) => {
       for (let b = 0; b < width / 32; b++) {
-        const block = at + ((b * x.length + t) * Q8_BLOCK) / 4;
+        const block = blockAt(layout, found, (b * x.length + t) * layout.bytes);
         const expected = quantizeActivations(row, b * 32);
-        assert.is(q8.f32[block + 8], expected.scale);
-        assert.equal([...q8.i16.subarray(block * 2 + 32, block * 2 + 64)], [...expected.codes]);
+        assert.is(block.scale, expected.scale);
+        for (const codes of block.codes) assert.equal(codes, [...expected.codes]);
       }
     });
   });

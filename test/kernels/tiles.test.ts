@@ -2,7 +2,7 @@
 // docs/numerics.md defines for weights of the form code * scale + minimum.
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Q8_BLOCK, SCRATCH_BYTES, TILE_HALVES, TILE_SYMMETRIC } from "../../assembly/ops.ts";
+import { SCRATCH_BYTES, TILE_HALVES, TILE_SYMMETRIC } from "../../assembly/ops.ts";
 import { tileKind } from "../../src/engine/weight-types.ts";
 import { FORMATS, type Format, rowBytes, type Value, valueAt } from "./formats.ts";
 import { everywhere, once, type Setting, same } from "./harness.ts";
@@ -85,7 +85,7 @@ function multiply({ arena, kernels }: Setting, format: Format, m: Matrix, x: Flo
   arena.reset();
   const { id } = format;
   const width = Math.ceil(m.columns / 32) * 32;
-  const quantized = arena.output((width / 32) * n * Q8_BLOCK);
+  const quantized = arena.output(kernels.quantized_bytes(width, n));
   kernels.quantize_q8(quantized.at, arena.input(x).at, width * 4, 0, width / 32, n);
   const weights = arena.output(kernels.piece_bytes(id, m.columns));
   kernels.pack(weights.at, arena.input(m.file).at, id, m.rows, m.columns, arena.output(384).at);
