@@ -141,7 +141,7 @@ function profile(tokens: number, passes: number): void {
     ["operation", "times", "µs per token", "share %", "GMAC/s", "GB/s"],
   );
   // One session that reads the slot of a fresh one and writes the next.
-  const [from, to] = [spec.slots, spec.slots + spec.slotBytes];
+  const [from, to] = [spec.heap, spec.heap + spec.slotBytes];
   view[(spec.batch + BATCH_ROWS) / 4] = tokens;
   view[(spec.batch + BATCH_HEADS) / 4] = 1;
   view[spec.headList / 4] = to + spec.hidden;

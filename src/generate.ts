@@ -1,173 +1,187 @@
 /** A generation: from options to what the engine draws with, and from its tokens to a stream of text. */
 
-import { numberOption, tokenIds } from "./checks.ts";
-import type { Listener } from "./engine/host.ts";
-import type { Done, FinishReason } from "./engine/protocol.ts";
+import { numberOption, shown, tokenIds } from "./checks.ts";
+import type { Listener, Running } from "./engine/host.ts";
+import type { FinishReason } from "./engine/protocol.ts";
 import type { Sampling } from "./engine/sampler.ts";
 import { RwkvError } from "./errors.ts";
 import { type SamplingOptions, samplingOf, type Vocabulary } from "./sampling.ts";
-import { TextStream } from "./text/stream.ts";
+import { type Part, PartStream } from "./text/parts.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
+import { utf8 } from "./text/utf8.ts";
 
 /** How to draw tokens, and when to end. */
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate, from 1. Default 256. */
   maxTokens?: number;
+  /** Most milliseconds, from 1, reading the prompt included. Default: no limit. */
+  maxTime?: number;
   /** Tokens that end the text without being part of it. Default: the vocabulary's end-of-text tokens. */
   stopTokens?: readonly number[];
+  /** Strings that end the text without being part of it, wherever tokens begin and end. At most 64, of at most 4096 bytes. */
+  stop?: string | readonly string[];
   /** Stops the generation; what waits for it is rejected with the signal's reason. */
   signal?: AbortSignal;
 }
 
-/** @internal What a request for a generation says beside the prompt. */
+/** @internal What a request for a generation says beside the prompt, and the strings that end it. */
 export interface Wanted {
   sampling: Sampling;
   maxTokens: number;
+  maxTime: number;
   stopTokens: readonly number[];
 }
 
-/** One token's worth of a generation. */
-export interface Part {
-  /** The text that became complete with this token: never half a character, possibly empty. */
-  readonly text: string;
-  readonly token: number;
-}
-
 export interface GenerationResult {
+  /** "length": after `maxTokens`; "stop": at what `stop` says; "time": after `maxTime`. */
   readonly finishReason: FinishReason;
-  /** Tokens of the prompt, and tokens generated. */
+  /** What ended the text: the token, or the string. */
+  readonly stop?: { readonly token: number } | { readonly text: string };
+  /** Tokens of the prompt, and of the text. */
   readonly promptTokens: number;
   readonly tokens: number;
   /** The seed that was used. */
   readonly seed: bigint;
 }
 
+const MOST_STOPS = 64;
+const LONGEST_STOP = 4096;
+/** Tokens that a generation may be ahead of its reader. */
+const WINDOW = 64;
+/** Tokens read after which the engine hears of it. */
+const NEWS = 16;
+
 /** Checks the options; throws `RwkvError` "input" that names the one at fault and its range. */
 export function wantedOf(options: GenerateOptions, vocabulary: Vocabulary, eos: readonly number[]): Wanted {
+  const { maxTokens, maxTime, stopTokens = eos } = options;
   return {
-    maxTokens: numberOption("maxTokens", options.maxTokens, 256, { low: 1, high: 2 ** 31 - 1, integer: true }),
-    stopTokens: tokenIds("stopTokens", "a stop token", options.stopTokens ?? eos, vocabulary.size),
+    maxTokens: numberOption("maxTokens", maxTokens, 256, { low: 1, high: 2 ** 31 - 1, integer: true }),
+    maxTime: numberOption("maxTime", maxTime, Number.POSITIVE_INFINITY, { low: 1, high: Number.POSITIVE_INFINITY }),
+    stopTokens: tokenIds("stopTokens", "a stop token", stopTokens, vocabulary.size),
     sampling: samplingOf(options, vocabulary),
   };
 }
 
+/** The stop strings as they are looked for. Throws `RwkvError` "input". */
+export function stopsOf({ stop = [] }: GenerateOptions): { text: string; bytes: Uint8Array }[] {
+  const stops: unknown = typeof stop === "string" ? [stop] : stop;
+  if (!Array.isArray(stops) || stops.length > MOST_STOPS || stops.some((text) => typeof text !== "string")) {
+    throw new RwkvError(
+      "input",
+      `stop must be a string, or an array of at most ${MOST_STOPS} strings, not ${shown(stop)}.`,
+    );
+  }
+  return stops.map((text: string) => {
+    const bytes = utf8(text);
+    if (bytes.length > 0 && bytes.length <= LONGEST_STOP) return { text, bytes };
+    throw new RwkvError("input", `A stop string has 1 to ${LONGEST_STOP} bytes of UTF-8, not ${bytes.length}.`);
+  });
+}
+
+/** @internal What a generation is made of. */
+export interface Setup {
+  /** Starts it. `until`: how many tokens it may generate before it is told to go on. */
+  start(listener: Pick<Listener, "tokens" | "ended" | "fed">, until: number, signal: AbortSignal): Promise<Running>;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly promptTokens: number;
+  readonly wanted: Wanted;
+  readonly stops: readonly { text: string; bytes: Uint8Array }[];
+  /** What stops it: its caller, the end of its session. */
+  readonly signals: readonly AbortSignal[];
+  /** Whether anybody sees where its session stands afterwards. */
+  readonly keeps: boolean;
+  /** Told how many generated tokens the reader has got. */
+  onRead(count: number): void;
+}
+
+type Finish = Pick<GenerationResult, "finishReason" | "stop">;
+
 /**
- * A running generation: iterate it once for its parts, or take its whole text. It runs ahead of who reads it. Leaving the loop
- * early stops it; the session then stands at its last commit.
+ * A running generation: iterate it once for its parts, or take its whole text.
+ *
+ * It runs ahead of who reads it by some tokens, then it waits. Leaving the loop early stops it and leaves the session exactly behind
+ * the last part that was read; an abort does the same. Asking for `text()` or `result` lets it run to its end.
  */
 export class Generation implements AsyncIterable<Part> {
   /** The seed in use: with it, the same prompt and options give the same text again. */
   readonly seed: bigint;
-  /** What came of it, once it has ended. Rejects as the iteration does. */
-  readonly result: Promise<GenerationResult>;
-  readonly #parts: Part[] = [];
-  readonly #stop = new AbortController();
-  #wake: (() => void) | undefined;
-  #ended = false;
+  /** @internal Resolves when the session is free again, however it went. */
+  readonly over: Promise<void>;
+  readonly #setup: Setup;
+  readonly #parts: PartStream;
+  /** Stops it before the engine has it. */
+  readonly #cancel = new AbortController();
+  readonly #result: Promise<GenerationResult>;
+  #resolve!: (result: GenerationResult) => void;
+  #reject!: (error: unknown) => void;
+  #running: Running | undefined;
+  #settling = false;
+  #settled = false;
+  #finish: Finish | undefined;
   #failure: { error: unknown } | undefined;
+  /** Generated tokens that came, and how many of them the reader has got. */
+  #heard = 0;
+  #read = 0;
+  /** Once it is finished: how many of them belong to the text, and what is left of the next one where a stop string cut it. */
+  #whole = 0;
+  #rest: Uint32Array = new Uint32Array();
+  /** What the engine was told last. */
+  #told = { sure: 0, until: WINDOW };
   #taken = false;
+  #reading = false;
+  #left = false;
+  /** Whether it is to run to its end, read or not. */
+  #wanted = false;
+  #wake: (() => void) | undefined;
 
   /** @internal */
-  constructor(
-    run: (listener: Listener, signal: AbortSignal) => Promise<Done>,
-    bytesOf: Pick<Tokenizer, "bytes"> | undefined,
-    promptTokens: number,
-    seed: readonly [number, number],
-    signal: AbortSignal | undefined,
-  ) {
-    this.seed = (BigInt(seed[1]) << 32n) | BigInt(seed[0]);
-    const text = new TextStream();
-    let tokens = 0;
-    // Parts that end within a character wait, so that whatever becomes of the character is the text of a token.
-    let held: { text: string; token: number }[] = [];
-    const release = () => {
-      this.#parts.push(...held);
-      held = [];
-    };
-    const listener: Listener = {
-      tokens: (ids) => {
-        for (const token of ids) {
-          held.push({ text: bytesOf ? text.push(bytesOf.bytes(token)) : "", token });
-          if (!text.unfinished) release();
-        }
-        tokens += ids.length;
-        this.#wake?.();
-      },
-    };
-    // Two reasons to stop: the caller's signal, and nobody reading any more.
-    const stop = () => this.#stop.abort(signal!.reason);
-    if (signal?.aborted) stop();
-    else signal?.addEventListener("abort", stop);
-    this.result = run(listener, this.#stop.signal).then(
-      (done) => {
-        signal?.removeEventListener("abort", stop);
-        const last = held.at(-1);
-        if (last) last.text += text.flush();
-        release();
-        this.#end();
-        return {
-          finishReason: done.finishReason!,
-          promptTokens,
-          tokens,
-          seed: this.seed,
-        };
-      },
-      (error) => {
-        signal?.removeEventListener("abort", stop);
-        release();
-        this.#failure = { error };
-        this.#end();
-        throw error;
-      },
+  constructor(setup: Setup) {
+    const { wanted, stops, tokenizer, signals } = setup;
+    this.#setup = setup;
+    this.seed = (BigInt(wanted.sampling.seed[1]) << 32n) | BigInt(wanted.sampling.seed[0]);
+    this.#parts = new PartStream(
+      tokenizer && ((token) => tokenizer.bytes(token)),
+      stops.map(({ bytes }) => bytes),
     );
+    this.#result = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
     // Whoever iterates hears of a failure there; nobody has to look at `result`.
-    this.result.catch(() => {});
+    this.#result.catch(() => {});
+    this.over = this.#run(signals);
   }
 
-  #leave(): void {
-    this.#stop.abort(new RwkvError("closed", "The generation was left before its end."));
-  }
-
-  #end(): void {
-    this.#ended = true;
-    this.#wake?.();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Part, void, undefined> {
-    if (this.#taken) throw new RwkvError("input", "A generation can be read only once.");
-    this.#taken = true;
-    try {
-      for (let i = 0; ; ) {
-        if (i < this.#parts.length) {
-          yield this.#parts[i++]!;
-          if (i === this.#parts.length) i = this.#parts.length = 0;
-          continue;
-        }
-        if (this.#ended) break;
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
-    } finally {
-      if (!this.#ended) {
-        this.#leave();
-        await this.result.catch(() => {});
-      }
-    }
-    if (this.#failure) throw this.#failure.error;
+  /** What came of it, once it has ended. Asking for it lets it run to its end. Rejects as the iteration does. */
+  get result(): Promise<GenerationResult> {
+    this.#wanted = true;
+    this.#advance();
+    return this.#result;
   }
 
   /** The whole text, when it is complete. */
   async text(): Promise<string> {
+    this.#take();
+    await this.result;
     let text = "";
-    for await (const part of this) text += part.text;
+    for (let part = this.#parts.take(); part; part = this.#parts.take()) text += part.text;
     return text;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Part, void, undefined> {
+    this.#take();
+    this.#reading = true;
+    try {
+      for (let part = await this.#next(); part; part = await this.#next()) yield part;
+    } finally {
+      await this.#leave();
+    }
   }
 
   /** The text as a stream of strings, for a `Response` through a `TextEncoderStream`. */
   toReadableStream(): ReadableStream<string> {
     const parts = this[Symbol.asyncIterator]();
-    return new ReadableStream<string>({
+    const source: UnderlyingDefaultSource<string> = {
       async pull(controller) {
         for (;;) {
           const { done, value } = await parts.next();
@@ -177,9 +191,167 @@ export class Generation implements AsyncIterable<Part> {
       },
       cancel: async () => {
         // Before the iterator, which is deaf while it waits for the next part.
-        this.#leave();
+        await this.#leave();
         await parts.return();
       },
-    });
+    };
+    // Nothing is read ahead: what the stream's reader has not got has not been read.
+    return new ReadableStream(source, { highWaterMark: 0 });
+  }
+
+  // --- The reader's side ------------------------------------------------------------------------------------------------
+
+  #take(): void {
+    if (this.#taken) throw new RwkvError("input", "A generation can be read only once.");
+    this.#taken = true;
+  }
+
+  async #next(): Promise<Part | undefined> {
+    for (;;) {
+      if (this.#left) return undefined;
+      const part = this.#parts.take();
+      if (part) {
+        this.#setup.onRead(++this.#read);
+        this.#advance();
+        return part;
+      }
+      if (this.#settled) {
+        if (this.#failure) throw this.#failure.error;
+        return undefined;
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** The reader wants no more. */
+  async #leave(): Promise<void> {
+    this.#left = true;
+    this.#wake?.();
+    this.#stop(new RwkvError("closed", "The generation was left before its end."));
+    await this.over;
+  }
+
+  // --- The engine's side ------------------------------------------------------------------------------------------------
+
+  async #run(signals: readonly AbortSignal[]): Promise<void> {
+    const stops = signals.map((signal) => ({ signal, stop: () => this.#stop(signal.reason) }));
+    try {
+      for (const { signal, stop } of stops) {
+        signal.throwIfAborted();
+        signal.addEventListener("abort", stop);
+      }
+      const listener = {
+        tokens: (ids: Uint32Array) => this.#hear(ids),
+        ended: (finish: Finish) => this.#end(finish),
+      };
+      this.#running = await this.#setup.start(listener, WINDOW, this.#cancel.signal);
+      if (this.#failure) this.#settle(this.#read, true);
+      this.#advance();
+      await this.#running.done;
+    } catch (error) {
+      this.#failure ??= { error };
+      // What came before is there to be read.
+      this.#parts.end();
+    }
+    for (const { signal, stop } of stops) signal.removeEventListener("abort", stop);
+    this.#settled = true;
+    if (this.#failure) this.#reject(this.#failure.error);
+    else this.#resolve(this.#outcome());
+    this.#wake?.();
+  }
+
+  #hear(ids: Uint32Array): void {
+    if (this.#finish || this.#failure) return;
+    for (const token of ids) {
+      this.#heard++;
+      const found = this.#parts.push(token);
+      if (!found) continue;
+      this.#whole = found.keep;
+      this.#rest = this.#encode(found.rest);
+      this.#finish = { finishReason: "stop", stop: { text: this.#setup.stops[found.stop]!.text } };
+      this.#parts.end(this.#rest);
+      break;
+    }
+    this.#advance();
+  }
+
+  #end(finish: Finish): void {
+    if (this.#finish || this.#failure) return;
+    this.#finish = finish;
+    this.#whole = this.#heard;
+    this.#parts.end();
+    this.#advance();
+  }
+
+  /** What is left of a token in front of a stop string. What the vocabulary cannot express, half a character, is left out. */
+  #encode(bytes: Uint8Array): Uint32Array {
+    if (bytes.length === 0) return this.#rest;
+    try {
+      return this.#setup.tokenizer!.encode(bytes);
+    } catch {
+      return this.#rest;
+    }
+  }
+
+  /** Tells the engine what it may do now, and the reader that there is news. */
+  #advance(): void {
+    this.#wake?.();
+    if (!this.#running || this.#settling) return;
+    if (!this.#finish) {
+      this.#pace(this.#wanted ? Number.POSITIVE_INFINITY : this.#read + this.#parts.held + WINDOW);
+      return;
+    }
+    const total = this.#whole + this.#rest.length;
+    const got = this.#reading ? !this.#parts.waiting : this.#wanted;
+    if (got || total === 0) {
+      this.#settle(total);
+      return;
+    }
+    // It may be at work behind a stop string.
+    this.#pace(0);
+    // Who reads on need not have come to the end for this.
+    if (this.#wanted) this.#resolve(this.#outcome());
+  }
+
+  #pace(until: number): void {
+    const { keeps, stops } = this.#setup;
+    const read = keeps ? this.#read : Number.POSITIVE_INFINITY;
+    // Without stop strings only the reader can take it back, and who wants all of it will hardly do so.
+    const sure = stops.length > 0 ? this.#parts.sure : this.#wanted ? Number.POSITIVE_INFINITY : read;
+    const told = this.#told;
+    if (until >= told.until && !far(told.until, until) && !far(told.sure, sure)) return;
+    this.#told = { sure: Math.max(read, sure), until };
+    this.#running!.pace(read, this.#told.sure, until);
+  }
+
+  /** Ends it, with the session behind the first `count` tokens of the text. */
+  #settle(count: number, hurry = false): void {
+    if (this.#settling) return;
+    this.#settling = true;
+    const keep = this.#finish ? Math.min(count, this.#whole) : count;
+    this.#running!.settle(this.#setup.keeps ? keep : undefined, this.#rest.subarray(0, count - keep), hurry);
+  }
+
+  /** Ends it where the reader is, if it has not come to its end. */
+  #stop(error: unknown): void {
+    if (this.#failure || this.#settling || this.#settled) return;
+    this.#failure = { error };
+    this.#parts.drop();
+    if (this.#running) this.#settle(this.#read, true);
+    else this.#cancel.abort(error);
+  }
+
+  #outcome(): GenerationResult {
+    return {
+      ...this.#finish!,
+      promptTokens: this.#setup.promptTokens,
+      tokens: this.#whole + this.#rest.length,
+      seed: this.seed,
+    };
   }
 }
+
+/** Whether a number has moved so far from what was said that it is worth a message. */
+const far = (said: number, now: number): boolean => now >= said + NEWS && now !== said;

@@ -1,7 +1,7 @@
 /** A loaded model. */
 
 import { RwkvError } from "../errors.ts";
-import { type GenerateOptions, type Generation, wantedOf } from "../generate.ts";
+import type { GenerateOptions, Generation } from "../generate.ts";
 import type { LoraInfo } from "../model/lora.ts";
 import { encodeState } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -87,16 +87,11 @@ export class Model {
 
   /** Generates from a prompt, in a session of its own that ends with it. */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
-    // Checked before a session exists, so that bad options leave nothing behind.
-    wantedOf(options, { size: this.#shared.spec.vocab, tokenizer: this.#shared.text.tokenizer }, []);
     const session = this.session();
-    const close = () => session.close();
     try {
-      const generation = session.generate(prompt, options);
-      generation.result.then(close, close).catch(() => {});
-      return generation;
+      return session.generateAndClose(prompt, options);
     } catch (error) {
-      void close();
+      void session.close();
       throw error;
     }
   }

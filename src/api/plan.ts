@@ -25,8 +25,6 @@ export interface PlanOptions {
 
 /** Tokens in one step when a prompt is read: enough to make each weight serve many tokens, few enough to stay in the cache. */
 const ROWS = 64;
-/** Generations that can run at the same time; more wait for their turn. */
-const GENERATIONS = 8;
 
 /**
  * Finds out what runs where, with which kernels. Throws `input` for options that are out of range, `unsupported` for a build that
@@ -52,8 +50,7 @@ export async function arrangementOf(
   }
   const platform = await withKernels(own, options.kernels, signal);
   const arrangement = await arrange(platform, threads, build);
-  const generations = Math.min(GENERATIONS, sessions);
-  return { platform, arrangement, planner: { rows: ROWS, ranks: arrangement.threads, sessions, generations } };
+  return { platform, arrangement, planner: { rows: ROWS, ranks: arrangement.threads, sessions } };
 }
 
 /** The platform, with the kernels given if there are any. */

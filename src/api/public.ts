@@ -4,7 +4,7 @@ export type { KernelSource, KernelsOption } from "../engine/given.ts";
 export type { Build } from "../engine/kernels.ts";
 export type { WeightType } from "../engine/weight-types.ts";
 export { type ErrorCode, RwkvError } from "../errors.ts";
-export type { GenerateOptions, Generation, GenerationResult, Part } from "../generate.ts";
+export type { GenerateOptions, Generation, GenerationResult } from "../generate.ts";
 export type { Container } from "../model/convert.ts";
 export type { LoadProgress } from "../model/load.ts";
 export type { LoraInfo } from "../model/lora.ts";
@@ -16,6 +16,7 @@ export type {
   SamplingOptions,
   XtcOptions,
 } from "../sampling.ts";
+export type { Alternative, Part, Score } from "../text/parts.ts";
 export type { Tokenizer } from "../text/tokenizer.ts";
 export type { HfTokenizer } from "../types.ts";
 export type { Sink } from "../weights/sink.ts";

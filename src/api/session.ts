@@ -1,12 +1,13 @@
 /** A session: one line of text that a model has taken in, held as its recurrent state. */
 
-import type { EngineHost, Listener } from "../engine/host.ts";
+import type { EngineHost, Listener, Running } from "../engine/host.ts";
 import type { Platform } from "../engine/platform.ts";
 import type { Done } from "../engine/protocol.ts";
 import type { EngineSpec } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
-import { type GenerateOptions, Generation, type Wanted, wantedOf } from "../generate.ts";
+import { type GenerateOptions, Generation, stopsOf, wantedOf } from "../generate.ts";
 import { decodeState, encodeState, type Identity } from "../model/state.ts";
+import { anyOf } from "./signals.ts";
 import { type Chosen, tokenizerOf } from "./tokenizer.ts";
 
 /** Text, or token ids. Text at the very start of a session is preceded by the vocabulary's start token, ids are not. */
@@ -34,8 +35,11 @@ export class Session {
   readonly #id: number;
   readonly #opened: Promise<unknown>;
   #position: number;
-  #busy = false;
-  #closed = false;
+  /** What the session is at, until it is free again; never rejects. */
+  #work: Promise<void> | undefined;
+  /** Aborted when the session is closed. */
+  readonly #closing = new AbortController();
+  #closed: Promise<void> | undefined;
 
   /** @internal Sessions come from `model.session()` and `session.fork()`. */
   constructor(shared: Shared, from: { bytes?: Uint8Array; session?: Session }) {
@@ -67,33 +71,27 @@ export class Session {
   /** Takes in text or tokens; resolves to the new position. Aborted, it keeps what was committed: see `position`. */
   async feed(prompt: Prompt, options: FeedOptions = {}): Promise<number> {
     const tokens = this.#tokens(prompt);
-    await this.#work({ kind: "feed", tokens }, { fed: options.onProgress }, options.signal);
+    await this.#ask({ kind: "feed", tokens }, { fed: options.onProgress }, options.signal);
     return this.#position;
   }
 
   /** Continues, after an optional prompt. */
   generate(prompt: Prompt = [], options: GenerateOptions = {}): Generation {
-    const { spec } = this.#shared;
-    const { tokenizer } = this.#shared.text;
-    const wanted = wantedOf(options, { size: spec.vocab, tokenizer }, tokenizer?.eos ?? []);
-    const tokens = this.#tokens(prompt);
-    if (this.#position === 0 && tokens.length === 0) {
-      throw new RwkvError("input", "There is nothing to continue: the session is new and the prompt is empty.");
-    }
-    return new Generation(
-      (listener, signal) => this.#work({ kind: "generate", tokens, ...wanted }, listener, signal),
-      tokenizer,
-      tokens.length,
-      wanted.sampling.seed,
-      options.signal,
-    );
+    return this.#generate(prompt, options, true);
+  }
+
+  /** @internal Generates and closes: nobody sees where the session stands afterwards. */
+  generateAndClose(prompt: Prompt, options: GenerateOptions): Generation {
+    const generation = this.#generate(prompt, options, false);
+    void generation.over.then(() => this.close());
+    return generation;
   }
 
   /** The logits after each of the tokens, which the session takes in: one array of `vocab` numbers per token. */
   async forward(ids: readonly number[] | Uint32Array, options: { signal?: AbortSignal } = {}): Promise<Float32Array[]> {
     const tokens = this.#tokens(ids);
     const logits: Float32Array[] = [];
-    await this.#work({ kind: "forward", tokens }, { logits: (row) => logits.push(row) }, options.signal);
+    await this.#ask({ kind: "forward", tokens }, { logits: (row) => logits.push(row) }, options.signal);
     return logits;
   }
 
@@ -105,7 +103,7 @@ export class Session {
 
   /** The state as bytes, for `model.session(bytes)`, now or another day. Works even after the engine has failed. */
   async save(): Promise<Uint8Array<ArrayBuffer>> {
-    if (this.#closed) throw new RwkvError("closed", "The session was closed.");
+    this.#closing.signal.throwIfAborted();
     const { engine, spec, identity } = this.#shared;
     // Asked for at once: what the session does next, closing included, comes after it.
     const asked = engine.dead ? undefined : engine.request({ kind: "save", session: this.#id });
@@ -126,22 +124,27 @@ export class Session {
     return shared === this.#shared;
   }
 
-  /** Gives the state's memory back. A generation that still runs must be stopped first. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    if (this.#busy) throw new RwkvError("busy", "The session is at work: abort its generation before closing it.");
-    this.#closed = true;
-    this.#shared.engine.closeSession(this.#id);
-    this.#shared.open.delete(this.#id);
+  /** Gives the state's memory back. What the session is at is stopped, and rejected with "closed". */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
+  async #close(): Promise<void> {
+    this.#closing.abort(new RwkvError("closed", "The session was closed."));
+    // Without anything to wait for, its place is free at once.
+    if (this.#work) await this.#work;
+    this.#shared.engine.closeSession(this.#id);
+    this.#shared.open.delete(this.#id);
+  }
+
   #check(): void {
-    if (this.#closed) throw new RwkvError("closed", "The session was closed.");
-    if (this.#busy) throw new RwkvError("busy", "The session is at work: wait for it, or fork it beforehand.");
+    this.#closing.signal.throwIfAborted();
+    if (this.#work) throw new RwkvError("busy", "The session is at work: wait for it, or fork it beforehand.");
   }
 
   #tokens(prompt: Prompt): Uint32Array {
@@ -170,25 +173,76 @@ export class Session {
     return started;
   }
 
-  async #work(
-    body: { kind: "feed" | "forward"; tokens: Uint32Array } | ({ kind: "generate"; tokens: Uint32Array } & Wanted),
+  #generate(prompt: Prompt, options: GenerateOptions, keeps: boolean): Generation {
+    const { spec, text, engine } = this.#shared;
+    const { tokenizer } = text;
+    const wanted = wantedOf(options, { size: spec.vocab, tokenizer }, tokenizer?.eos ?? []);
+    const stops = stopsOf(options);
+    if (stops.length > 0) tokenizerOf(text);
+    const tokens = this.#tokens(prompt);
+    if (this.#position === 0 && tokens.length === 0) {
+      throw new RwkvError("input", "There is nothing to continue: the session is new and the prompt is empty.");
+    }
+    const session = this.#id;
+    let begin = 0;
+    const start = async (listener: Listener, until: number, signal: AbortSignal): Promise<Running> => {
+      this.#check();
+      const starting = this.#opened.then(() => {
+        signal.throwIfAborted();
+        begin = this.#position + tokens.length;
+        return engine.generate({ session, tokens, keeps, until, ...wanted }, this.#heard(listener));
+      });
+      const done = this.#occupy(starting.then((running) => running.done));
+      done.catch(() => {}); // whoever awaits `starting` hears of it
+      return { ...(await starting), done };
+    };
+    const onRead = (count: number) => {
+      this.#position = begin + count;
+    };
+    const signals = options.signal ? [options.signal, this.#closing.signal] : [this.#closing.signal];
+    return new Generation({
+      start,
+      onRead,
+      tokenizer,
+      promptTokens: tokens.length,
+      wanted,
+      stops,
+      signals,
+      keeps,
+    });
+  }
+
+  async #ask(
+    body: { kind: "feed" | "forward"; tokens: Uint32Array },
     listener: Listener,
     signal?: AbortSignal,
   ): Promise<Done> {
     this.#check();
-    this.#busy = true;
-    try {
-      await this.#opened;
-      const heard: Listener = {
-        ...listener,
-        fed: (position) => {
-          this.#position = position;
-          listener.fed?.(position);
-        },
-      };
-      return await this.#shared.engine.request({ ...body, session: this.#id }, heard, signal);
-    } finally {
-      this.#busy = false;
-    }
+    const stop = anyOf([signal, this.#closing.signal]);
+    const { engine } = this.#shared;
+    const asked = this.#opened.then(() =>
+      engine.request({ ...body, session: this.#id }, this.#heard(listener), stop.signal),
+    );
+    return await this.#occupy(asked).finally(stop.release);
+  }
+
+  /** The session is busy until `work` is done; what is answered comes after that. */
+  #occupy<T>(work: Promise<T>): Promise<T> {
+    const free = () => {
+      this.#work = undefined;
+    };
+    this.#work = work.then(free, free);
+    return this.#work.then(() => work);
+  }
+
+  /** Also tells the session where it stands. */
+  #heard(listener: Listener): Listener {
+    return {
+      ...listener,
+      fed: (position) => {
+        this.#position = position;
+        listener.fed?.(position);
+      },
+    };
   }
 }

@@ -8,24 +8,26 @@ import {
   BATCH_HEADS,
   BATCH_ROWS,
   BATCH_TABLE,
-  PIECE,
   ROW_BYTES,
   RUN_ABORTED,
   RUN_DONE,
+  SAMPLE_NOTHING,
   SAMPLER_STEP,
   TEAM_ABORT,
   TEAM_BYTES,
 } from "../../assembly/ops.ts";
 import { hex8, xxhash32 } from "../bytes/hash.ts";
 import { RwkvError } from "../errors.ts";
+import { Heap } from "./heap.ts";
+import { type Generating, type Job, left, runs, type Task } from "./jobs.ts";
 import { instantiate, type Kernels } from "./kernels.ts";
-import { align, createMemory } from "./memory.ts";
-import { mergeRoom } from "./planner.ts";
-import type { Port, Reply, Request, Rows } from "./protocol.ts";
+import { createMemory } from "./memory.ts";
+import type { Finish, Port, Reply, Request } from "./protocol.ts";
 import { writeSampling } from "./sampler.ts";
 import { readSlot, Slots, writeSlot } from "./slots.ts";
-import { type EngineSpec, FORMS } from "./spec.ts";
-import { tileKind, WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
+import type { EngineSpec } from "./spec.ts";
+import { Store } from "./store.ts";
+import { Trail } from "./trail.ts";
 
 /** What the engine needs from where it runs. */
 export interface Surroundings {
@@ -37,30 +39,17 @@ export interface Surroundings {
   longestStep?: number;
 }
 
-const DAMAGED = "an infinity or a NaN: the file is damaged or the model diverged";
-
-interface Job {
-  id: number;
-  session: number;
-  /** What has still to be fed, from `at`. */
-  tokens: Uint32Array;
-  at: number;
-  kind: "feed" | "forward" | "generate";
-  /** Of a generation: what was asked for. */
-  wanted?: Extract<Request, { kind: "generate" }>;
-  /** Index of the sampler area, -1 while none is free. */
-  sampler: number;
-  generated: number;
-  out: number[];
-  finishReason?: "length" | "stop";
-  /** The last step that it had a part in. */
-  served: number;
+/** A job's part in a step: how many of its tokens, and the fresh slot that takes its session on. */
+interface Share {
+  job: Job;
+  take: number;
+  to: number;
 }
 
+/** A row whose logits are wanted: where it is, and what becomes of them. */
 interface Head {
-  job: Job;
-  /** Address of the row. */
   row: number;
+  use(logits: number): void;
 }
 
 export class Engine {
@@ -69,10 +58,11 @@ export class Engine {
   readonly #kernels: Kernels;
   readonly #port: Port<Reply, Request>;
   readonly #around: Surroundings;
+  readonly #store: Store;
+  readonly #heap: Heap;
   readonly #slots: Slots;
   readonly #sessions = new Map<number, number>();
   readonly #jobs: Job[] = [];
-  readonly #freeSamplers: number[];
   #working = false;
   #broken: RwkvError | undefined;
   /** Milliseconds per row of late, to keep steps short where they cannot be interrupted. */
@@ -92,12 +82,13 @@ export class Engine {
     this.#port = port;
     this.#around = around;
     new Uint32Array(this.#memory.buffer, spec.program, spec.image.length).set(spec.image);
-    this.#slots = new Slots(spec, this.#memory);
+    this.#store = new Store(spec, this.#memory, this.#kernels);
+    this.#heap = new Heap(this.#memory, spec.heap, spec.maximumBytes);
+    this.#slots = new Slots(spec, this.#memory, this.#heap);
     const { sampler_bytes, sampler_work } = this.#kernels;
-    if (sampler_bytes(spec.vocab) > spec.samplerStride || sampler_work(spec.vocab) > spec.samplerWorkBytes) {
+    if (sampler_bytes(spec.vocab) > spec.samplerBytes || sampler_work(spec.vocab) > spec.samplerWorkBytes) {
       throw new RwkvError("engine", `There is no room for the samplers of ${spec.vocab} tokens.`);
     }
-    this.#freeSamplers = Array.from({ length: spec.generations }, (_, i) => spec.generations - 1 - i);
     port.onMessage((request) => this.#receive(request));
     port.post({ kind: "ready" });
   }
@@ -117,7 +108,7 @@ export class Engine {
     switch (request.kind) {
       case "rows": {
         const { data, merge } = request.rows;
-        this.#store(request.rows);
+        this.#store.store(request.rows);
         const spent = merge ? [data, merge.data] : [data];
         this.#port.post({ kind: "done", job: request.job, spent }, spent);
         return;
@@ -144,8 +135,7 @@ export class Engine {
         return;
       }
       case "save": {
-        const slot = this.#sessions.get(request.session);
-        if (slot === undefined) throw new RwkvError("closed", "The session was closed.");
+        const slot = this.#slotOf(request.session);
         const state = readSlot(this.#spec, this.#memory, slot);
         this.#port.post({ kind: "done", job: request.job, state, position: this.#slots.position(slot) }, [
           state.buffer,
@@ -160,28 +150,79 @@ export class Engine {
         this.#port.post({ kind: "done", job: request.job, position: request.position });
         return;
       }
+      case "feed":
+      case "forward":
+        this.#begin(request, { kind: request.kind });
+        return;
+      case "generate": {
+        const trail = new Trail(this.#slots, request.keeps);
+        const deadline = performance.now() + request.maxTime;
+        const begun = request.tokens.length === 0;
+        if (begun) trail.mark(this.#slotOf(request.session), 0);
+        this.#begin(request, {
+          kind: "generate",
+          wanted: request,
+          trail,
+          deadline,
+          sampler: 0,
+          begun,
+          fed: 0,
+          until: request.until,
+          out: [],
+          told: false,
+        });
+        return;
+      }
+      case "pace": {
+        const { task } = this.#find(request.job) ?? {};
+        if (task?.kind !== "generate") return;
+        task.until = request.until;
+        task.trail.pace(request.read, request.sure);
+        this.#wake();
+        return;
+      }
+      case "settle":
+        this.#settle(request);
+        return;
       case "abort": {
-        const job = this.#jobs.find((j) => j.id === request.job);
+        const job = this.#find(request.job);
         if (job) this.#fail(job, "aborted", "aborted");
         return;
       }
-      default: {
-        if (this.#broken) throw this.#broken;
-        this.#jobs.push({
-          id: request.job,
-          session: request.session,
-          tokens: request.tokens,
-          at: 0,
-          kind: request.kind,
-          wanted: request.kind === "generate" ? request : undefined,
-          sampler: -1,
-          generated: 0,
-          out: [],
-          served: 0,
-        });
-        if (!this.#working) void this.#work();
-      }
     }
+  }
+
+  #begin({ job: id, session, tokens }: { job: number; session: number; tokens: Uint32Array }, task: Task): void {
+    if (this.#broken) throw this.#broken;
+    this.#slotOf(session);
+    this.#jobs.push({ id, session, task, tokens, at: 0, served: 0 });
+    this.#wake();
+  }
+
+  #settle({ job: id, keep, then = new Uint32Array() }: Request & { kind: "settle" }): void {
+    const job = this.#find(id);
+    if (job?.task.kind !== "generate") return;
+    const { trail, begun } = job.task;
+    if (begun && keep !== undefined) {
+      const { slot, tokens } = trail.back(keep);
+      this.#stand(job.session, this.#slots.retain(slot));
+      job.tokens = Uint32Array.from([...tokens, ...then]);
+    } else job.tokens = new Uint32Array();
+    job.at = 0;
+    this.#release(job);
+    job.task = { kind: "feed" };
+    if (left(job) === 0) this.#done(job);
+    else this.#wake();
+  }
+
+  #find(id: number): Job | undefined {
+    return this.#jobs.find((job) => job.id === id);
+  }
+
+  #slotOf(session: number): number {
+    const slot = this.#sessions.get(session);
+    if (slot === undefined) throw new RwkvError("closed", "The session was closed, or never came to be.");
+    return slot;
   }
 
   /** Moves a session onto a slot, whose reference it takes over. */
@@ -193,95 +234,16 @@ export class Engine {
     Atomics.store(directory, session, slot);
   }
 
-  /** Rows of a tensor: into the staging area, converted if need be, packed. */
-  #store({ kind, name, address, from, to, columns, first, rows, inputs, form, times, merge, data }: Rows): void {
-    const { staging, stagingBytes } = this.#spec;
-    const kernels = this.#kernels;
-    const source = WEIGHT_TYPES[from];
-    const target = WEIGHT_TYPES[to];
-    const per = kernels.stored_bytes(source, columns);
-    new Uint8Array(this.#memory.buffer, staging, rows * per).set(new Uint8Array(data, 0, rows * per));
-    this.#finite(name, staging, from, columns, rows, first, DAMAGED);
-    const converted = staging + stagingBytes;
-    if (kind === "vector") {
-      kernels.to_f32(converted, staging, source, columns, converted + align(columns * 4, 128));
-      kernels.spread(address, converted, columns, times!, FORMS[form!]);
-      return;
-    }
-    const stored = kernels.stored_bytes(target, columns);
-    if (kind === "table") {
-      kernels.convert(address + first * stored, target, staging, source, rows, columns, converted);
-      return;
-    }
-    const piece = kernels.piece_bytes(target, columns);
-    const scratch = converted + align(PIECE * stored);
-    for (let r = 0; r < rows; r += PIECE) {
-      const count = Math.min(PIECE, rows - r);
-      let at = staging + r * per;
-      let type = source;
-      if (merge) {
-        at = this.#merge(merge, at, source, columns, r, count, first, scratch);
-        type = WEIGHT_TYPES.f32;
-      }
-      if (type !== target) {
-        kernels.convert(converted, target, at, type, count, columns, scratch);
-        at = converted;
-      }
-      if (merge || type !== target) {
-        this.#finite(name, at, to, columns, count, first + r, `a number that is too large for ${to}`);
-      }
-      if (inputs) kernels.pack_transposed(address, at, target, columns, inputs, first + r, count);
-      else kernels.pack(address + ((first + r) / PIECE) * piece, at, target, count, columns, scratch);
-    }
-  }
-
-  /** Throws `RwkvError` "weights" unless all numbers of `rows` rows at `at` are finite; `first`: the tensor's first row there. */
-  #finite(name: string, at: number, type: WeightType, columns: number, rows: number, first: number, why: string): void {
-    const stride = this.#kernels.stored_bytes(WEIGHT_TYPES[type], columns);
-    for (let r = 0; r < rows; r++) {
-      const bad = this.#kernels.not_finite(at + r * stride, WEIGHT_TYPES[type], columns);
-      if (bad < 0) continue;
-      const place = `row ${first + r}, ${tileKind(type) ? "block" : "column"} ${bad}`;
-      throw new RwkvError("weights", `Tensor ${name} holds ${why} (${place}).`);
-    }
-  }
-
-  /** `count` (1..32) rows of a matrix, changed, as f32: where they are. They are those from `r` on of the rows that came. */
-  #merge(
-    { name, from, rank, alpha, strength, data }: NonNullable<Rows["merge"]>,
-    at: number,
-    type: number,
-    columns: number,
-    r: number,
-    count: number,
-    first: number,
-    scratch: number,
-  ): number {
-    const kernels = this.#kernels;
-    const { f32 } = WEIGHT_TYPES;
-    const { merging } = this.#spec;
-    const room = mergeRoom(rank, columns);
-    const [b, wide, sums, weights] = [room.b, room.wide, room.sums, room.weights].map((offset) => merging + offset);
-    const per = kernels.stored_bytes(WEIGHT_TYPES[from], rank);
-    new Uint8Array(this.#memory.buffer, b, count * per).set(new Uint8Array(data, r * per, count * per));
-    this.#finite(name, b!, from, rank, count, first + r, DAMAGED);
-    kernels.convert(wide!, f32, b!, WEIGHT_TYPES[from], count, rank, scratch);
-    kernels.convert(weights!, f32, at, type, count, columns, scratch);
-    // b a is a matmul whose tokens are the rows of b, and whose weights are a, which was packed like any matrix of inputs by outputs.
-    const piece = kernels.piece_bytes(f32, rank);
-    for (let c = 0; c < columns; c += PIECE) {
-      kernels.matmul(f32, sums!, merging + (c / PIECE) * piece, wide!, rank * 4, rank, count, scratch);
-      kernels.merge(weights! + c * 4, columns * 4, sums!, Math.min(PIECE, columns - c), count, strength, alpha, rank);
-    }
-    return weights!;
-  }
-
   // --- The loop -------------------------------------------------------------------------------------------------------
+
+  #wake(): void {
+    if (!this.#working) void this.#work();
+  }
 
   async #work(): Promise<void> {
     this.#working = true;
     let breath = performance.now();
-    while (this.#jobs.length > 0) {
+    while (this.#jobs.some(runs)) {
       let whole = true;
       try {
         whole = this.#step();
@@ -294,6 +256,7 @@ export class Engine {
         breath = performance.now();
       }
     }
+    this.#flush();
     this.#working = false;
   }
 
@@ -302,24 +265,48 @@ export class Engine {
    * False when it was cut short: nothing was committed, and there is a message to hear.
    */
   #step(): boolean {
+    const { shares, heads, count } = this.#plan();
+    const started = performance.now();
+    const verdict = this.#kernels.lead(this.#spec.program, this.#spec.ranks);
+    if (verdict !== RUN_DONE) {
+      for (const { to } of shares) this.#slots.release(to);
+      if (verdict !== RUN_ABORTED) throw new RwkvError("engine", "A thread of the engine died. Load the model again.");
+      Atomics.store(new Int32Array(this.#memory.buffer, this.#spec.team, TEAM_BYTES / 4), TEAM_ABORT / 4, 0);
+      return false;
+    }
+    if (count > 0) this.#rowTime = (performance.now() - started) / count;
+    for (const share of shares) this.#commit(share);
+    heads.forEach(({ use }, i) => {
+      use(this.#spec.logits + i * this.#spec.logitsStride);
+    });
+    for (const job of [...this.#jobs]) this.#conclude(job);
+    return true;
+  }
+
+  /** Decides whose rows are computed in a step, and whose logits, and writes it where the program looks. */
+  #plan(): { shares: Share[]; heads: Head[]; count: number } {
     const spec = this.#spec;
     const most = this.#mostRows();
+    const shares: Share[] = [];
     const heads: Head[] = [];
-    const moved = new Map<Job, number>();
     const rows: number[][] = [];
+    this.#steps++;
     // Who waited longest comes first, then who needs least; a long prompt fills what a row for each of the others leaves of a step.
-    const left = (job: Job) => job.tokens.length - job.at;
-    const waiting = [...this.#jobs].sort((a, b) => a.served - b.served || left(a) - left(b));
+    const waiting = this.#jobs.filter((job) => this.#isDue(job));
+    waiting.sort((a, b) => a.served - b.served || left(a) - left(b));
     let others = waiting.filter((job) => left(job) > 0).length;
     for (const job of waiting) {
       if (left(job) > 0) others--;
-      if (job.kind === "generate" && job.sampler < 0 && !this.#beginSampling(job)) continue;
+      const { task } = job;
       const room = spec.heads - heads.length;
+      const slot = this.#slotOf(job.session);
       // A row of logits for each token, for the last one, or none.
-      const wants = job.kind === "forward" ? "all" : job.kind === "generate" && !job.finishReason ? "last" : "none";
-      const slot = this.#sessions.get(job.session)!;
+      const wants = task.kind === "forward" ? "all" : task.kind === "generate" ? "last" : "none";
+      const draw = (logits: number) => this.#draw(job, task as Generating, logits);
       if (left(job) === 0) {
-        if (wants === "last" && room > 0) heads.push({ job, row: slot + spec.hidden });
+        if (wants !== "last" || room === 0) continue;
+        job.served = this.#steps;
+        heads.push({ row: slot + spec.hidden, use: draw });
         continue;
       }
       let take = Math.min(left(job), most - rows.length, Math.max(1, most - rows.length - others));
@@ -328,70 +315,63 @@ export class Engine {
       if (take === 0) continue;
       let to: number;
       try {
-        to = this.#slots.acquire();
+        to = this.#acquire();
       } catch (error) {
         // The others give theirs back when they have moved. With nobody to wait for, there is no room.
-        if (moved.size === 0 && heads.length === 0) {
-          const { code, message } = known(error);
-          this.#fail(job, code, message);
-        }
+        if (shares.length === 0 && heads.length === 0) job.failure = known(error);
         break;
       }
-      moved.set(job, to);
+      job.served = this.#steps;
+      shares.push({ job, take, to });
       const position = this.#slots.position(slot);
       this.#slots.setPosition(to, position + take);
       for (let i = 0; i < take; i++) {
-        if (wants === "all") heads.push({ job, row: spec.x + rows.length * spec.xStride });
+        if (wants === "all") {
+          heads.push({ row: spec.x + rows.length * spec.xStride, use: (logits) => this.#hand(job, logits) });
+        }
         rows.push([job.tokens[job.at + i]!, slot, to, position + i]);
       }
-      if (wants === "last" && take === left(job)) heads.push({ job, row: to + spec.hidden });
+      if (wants === "last" && take === left(job)) heads.push({ row: to + spec.hidden, use: draw });
     }
-    // Only now: new slots may have made the memory grow, which detaches earlier views.
-    const table = new Uint32Array(this.#memory.buffer, spec.batch + BATCH_TABLE, (spec.rows * ROW_BYTES) / 4);
+    this.#write(rows, heads);
+    return { shares, heads, count: rows.length };
+  }
+
+  /** Whether a job wants a part in the next step. */
+  #isDue(job: Job): boolean {
+    if (job.failure || !runs(job)) return false;
+    const { task } = job;
+    if (task.kind !== "generate") return true;
+    if (performance.now() >= task.deadline) task.ended = { finishReason: "time" };
+    else if (task.sampler === 0) this.#beginSampling(job, task);
+    return !task.ended && !job.failure;
+  }
+
+  /** Only after all slots were taken: they may have made the memory grow, which detaches earlier views. */
+  #write(rows: readonly number[][], heads: readonly Head[]): void {
+    const { buffer } = this.#memory;
+    const spec = this.#spec;
+    const table = new Uint32Array(buffer, spec.batch + BATCH_TABLE, (spec.rows * ROW_BYTES) / 4);
     rows.forEach((row, i) => {
       table.set(row, (i * ROW_BYTES) / 4);
     });
-    const list = new Uint32Array(this.#memory.buffer, spec.headList, spec.heads);
+    const list = new Uint32Array(buffer, spec.headList, spec.heads);
     heads.forEach((head, i) => {
       list[i] = head.row;
     });
-    const counts = new Uint32Array(this.#memory.buffer, spec.batch, 2);
+    const counts = new Uint32Array(buffer, spec.batch, 2);
     counts[BATCH_ROWS / 4] = rows.length;
     counts[BATCH_HEADS / 4] = heads.length;
+  }
 
-    const started = performance.now();
-    const verdict = this.#kernels.lead(spec.program, spec.ranks);
-    if (verdict !== RUN_DONE) {
-      for (const to of moved.values()) this.#slots.release(to);
-      if (verdict !== RUN_ABORTED) throw new RwkvError("engine", "A thread of the engine died. Load the model again.");
-      Atomics.store(new Int32Array(this.#memory.buffer, spec.team, TEAM_BYTES / 4), TEAM_ABORT / 4, 0);
-      return false;
+  /** A fresh slot, if need be at the cost of states that only save time. */
+  #acquire(): number {
+    try {
+      return this.#slots.acquire();
+    } catch {
+      for (const { task } of this.#jobs) if (task.kind === "generate") task.trail.shed();
+      return this.#slots.acquire();
     }
-    if (rows.length > 0) this.#rowTime = (performance.now() - started) / rows.length;
-    this.#steps++;
-
-    for (const { job } of heads) job.served = this.#steps;
-    for (const [job, to] of moved) {
-      job.served = this.#steps;
-      const from = this.#sessions.get(job.session)!;
-      job.at += this.#slots.position(to) - this.#slots.position(from);
-      this.#stand(job.session, to);
-      if (job.at < job.tokens.length && job.kind !== "forward") {
-        this.#port.post({ kind: "fed", job: job.id, position: this.#slots.position(to) });
-      }
-    }
-    heads.forEach(({ job }, i) => {
-      const logits = spec.logits + i * spec.logitsStride;
-      if (job.kind === "generate") this.#draw(job, logits);
-      else {
-        const copy = new Float32Array(this.#memory.buffer, logits, spec.vocab).slice();
-        this.#port.post({ kind: "logits", job: job.id, logits: copy as Float32Array<ArrayBuffer> });
-      }
-    });
-    for (const job of [...this.#jobs]) {
-      if (job.at === job.tokens.length && (job.kind !== "generate" || job.finishReason)) this.#done(job);
-    }
-    return true;
   }
 
   /** Where a step cannot be interrupted it must be short; how a prompt is cut never changes a bit. */
@@ -402,60 +382,103 @@ export class Engine {
     return Math.max(1, Math.min(this.#spec.rows, Math.floor(longest / this.#rowTime)));
   }
 
-  #draw(job: Job, logits: number): void {
-    const spec = this.#spec;
-    const { stopTokens, maxTokens } = job.wanted!;
-    const area = spec.samplers + job.sampler * spec.samplerStride;
-    new Uint32Array(this.#memory.buffer, area + SAMPLER_STEP, 1)[0] = job.generated;
-    const token = this.#kernels.sample(logits, spec.vocab, area, spec.samplerWork);
-    if (token < 0) {
-      this.#fail(
-        job,
-        "engine",
-        "The model's logits are not numbers: the weights are damaged, or the state overflowed.",
-      );
-      return;
+  /** The rows of a job are computed: its session moves on. */
+  #commit({ job, take, to }: Share): void {
+    const { task } = job;
+    job.at += take;
+    this.#stand(job.session, to);
+    if (task.kind === "generate") {
+      if (task.begun) task.fed += take;
+      else if (left(job) === 0) task.begun = true;
+      if (task.begun) task.trail.mark(to, task.fed);
     }
-    this.#kernels.accept(area, spec.vocab, token);
-    if (stopTokens.includes(token)) {
-      job.finishReason = "stop";
-      return;
+    if (left(job) > 0 && task.kind !== "forward") {
+      this.#port.post({ kind: "fed", job: job.id, position: this.#slots.position(to) });
     }
-    job.generated++;
-    job.out.push(token);
-    job.tokens = Uint32Array.of(token);
-    job.at = 0;
-    // The last token is fed as well, so that the session has taken in all that was said.
-    if (job.generated === maxTokens) job.finishReason = "length";
   }
 
-  #beginSampling(job: Job): boolean {
-    const index = this.#freeSamplers.pop();
-    if (index === undefined) return false;
-    job.sampler = index;
+  #hand(job: Job, address: number): void {
+    const logits = new Float32Array(
+      this.#memory.buffer,
+      address,
+      this.#spec.vocab,
+    ).slice() as Float32Array<ArrayBuffer>;
+    this.#port.post({ kind: "logits", job: job.id, logits });
+  }
+
+  #draw(job: Job, task: Generating, logits: number): void {
     const spec = this.#spec;
-    const at = spec.samplers + index * spec.samplerStride;
-    writeSampling(this.#kernels, this.#memory, at, spec.vocab, job.wanted!.sampling);
-    return true;
+    const { wanted, trail, sampler } = task;
+    new Uint32Array(this.#memory.buffer, sampler + SAMPLER_STEP, 1)[0] = trail.said;
+    const token = this.#kernels.sample(logits, spec.vocab, sampler, spec.samplerWork);
+    if (token < 0) {
+      job.failure = token === SAMPLE_NOTHING ? NOTHING : NUMBERS;
+      return;
+    }
+    this.#kernels.accept(sampler, spec.vocab, token);
+    if (wanted.stopTokens.includes(token)) {
+      task.ended = { finishReason: "stop", stop: { token } };
+      return;
+    }
+    trail.say(token);
+    task.out.push(token);
+    job.tokens = Uint32Array.of(token);
+    job.at = 0;
+    if (trail.said === wanted.maxTokens) task.ended = { finishReason: "length" };
+  }
+
+  #beginSampling(job: Job, task: Generating): void {
+    const { vocab, samplerBytes } = this.#spec;
+    const { sampling } = task.wanted;
+    try {
+      task.sampler = this.#heap.take(samplerBytes);
+    } catch (error) {
+      job.failure = known(error);
+      return;
+    }
+    writeSampling(this.#kernels, this.#memory, task.sampler, vocab, sampling);
+    if (sampling.penalizePrompt) for (const token of job.tokens) this.#kernels.accept(task.sampler, vocab, token);
   }
 
   // --- Endings --------------------------------------------------------------------------------------------------------
 
+  /** What is to be said of a job after a step. */
+  #conclude(job: Job): void {
+    const { task } = job;
+    if (job.failure) this.#fail(job, job.failure.code, job.failure.message);
+    else if (task.kind !== "generate") {
+      if (left(job) === 0) this.#done(job);
+    } else if (task.ended && !task.told) this.#tell(job, task, task.ended);
+  }
+
+  #tell(job: Job, task: Generating, finish: Finish): void {
+    this.#flushJob(job);
+    task.told = true;
+    this.#port.post({ kind: "ended", job: job.id, finish });
+  }
+
+  /** Gives back what a generation had for itself. */
+  #release({ task }: Job): void {
+    if (task.kind !== "generate") return;
+    task.trail.drop();
+    if (task.sampler) this.#heap.give(task.sampler, this.#spec.samplerBytes);
+    task.sampler = 0;
+  }
+
   #remove(job: Job): void {
+    this.#release(job);
     const index = this.#jobs.indexOf(job);
     if (index >= 0) this.#jobs.splice(index, 1);
-    if (job.sampler >= 0) this.#freeSamplers.push(job.sampler);
-    job.sampler = -1;
     this.#flushJob(job);
   }
 
   #position(job: Job): number {
-    return this.#slots.position(this.#sessions.get(job.session)!);
+    return this.#slots.position(this.#slotOf(job.session));
   }
 
   #done(job: Job): void {
     this.#remove(job);
-    this.#port.post({ kind: "done", job: job.id, position: this.#position(job), finishReason: job.finishReason });
+    this.#port.post({ kind: "done", job: job.id, position: this.#position(job) });
   }
 
   #fail(job: Job, code: RwkvError["code"] | "aborted", message: string): void {
@@ -471,21 +494,27 @@ export class Engine {
     for (const job of [...this.#jobs]) this.#fail(job, code, message);
   }
 
-  #flushJob(job: Job): void {
-    if (job.out.length === 0) return;
-    this.#port.post({
-      kind: "tokens",
-      job: job.id,
-      tokens: Uint32Array.from(job.out),
-      position: this.#position(job),
-    });
-    job.out.length = 0;
+  #flushJob({ id, task }: Job): void {
+    if (task.kind !== "generate" || task.out.length === 0) return;
+    this.#port.post({ kind: "tokens", job: id, tokens: Uint32Array.from(task.out) });
+    task.out.length = 0;
   }
 
   #flush(): void {
     for (const job of this.#jobs) this.#flushJob(job);
   }
 }
+
+/** What can be wrong when no token can be drawn. */
+const NUMBERS: Job["failure"] = {
+  code: "engine",
+  message: "The model's logits are not numbers: the weights are damaged, or the state overflowed.",
+};
+const NOTHING: Job["failure"] = {
+  code: "input",
+  message:
+    "No token is left to choose from: bannedTokens and logitBias, or what they leave of a grammar, forbid all of them.",
+};
 
 /** Any error as one that can cross to the host. */
 function known(error: unknown): { code: RwkvError["code"]; message: string } {

@@ -12,7 +12,7 @@ import { RwkvError } from "../errors.ts";
 import type { Build } from "./kernels.ts";
 import { createMemory } from "./memory.ts";
 import type { Platform, WorkerHandle } from "./platform.ts";
-import type { Done, Port, Reply, Request } from "./protocol.ts";
+import type { Done, Finish, Port, Reply, Request } from "./protocol.ts";
 import { readSlot } from "./slots.ts";
 import type { EngineSpec } from "./spec.ts";
 
@@ -73,6 +73,8 @@ const countOf = ({ cores }: Platform, threads: number | "auto"): number =>
 /** What a request may hear before it is done. If one of these throws, the request is stopped and rejected with that error. */
 export interface Listener {
   tokens?(tokens: Uint32Array): void;
+  /** There will be no more tokens. */
+  ended?(finish: Finish): void;
   logits?(logits: Float32Array<ArrayBuffer>): void;
   /** The session's position after a commit. */
   fed?(position: number): void;
@@ -86,6 +88,18 @@ interface Pending {
   onAbort?: () => void;
   /** What a listener threw. */
   failure?: { error: unknown };
+  /** Of a generation that may wait for its reader: tokens heard, and how many there may be before it does. */
+  heard?: number;
+  until?: number;
+}
+
+/** A generation that the engine has, as whoever reads it sees it. The requests "pace" and "settle" say what the numbers mean. */
+export interface Running {
+  /** When the session is settled, or the engine failed. */
+  readonly done: Promise<Done>;
+  pace(read: number, sure: number, until: number): void;
+  /** Once. `hurry`: without waiting for the end of a step that is under way. */
+  settle(keep: number | undefined, then?: Uint32Array, hurry?: boolean): void;
 }
 
 type Body = Request extends infer R ? (R extends { job: number } ? Omit<R, "job"> : never) : never;
@@ -163,12 +177,44 @@ export class EngineHost {
 
   /** Sends a request; resolves when it is done. An abort rejects with the signal's reason, after the engine let go. */
   request(body: Body, listener: Listener = {}, signal?: AbortSignal, transfer?: ArrayBuffer[]): Promise<Done> {
-    if (signal?.aborted) return Promise.reject(signal.reason);
-    const gone = this.#gone();
-    if (gone) return Promise.reject(gone);
+    return this.#send(body, { listener, signal }, transfer).done;
+  }
+
+  /** Starts a generation. It ends when it is settled; an engine that waits for its reader keeps no process alive. */
+  generate(
+    body: Omit<Request & { kind: "generate" }, "job" | "kind">,
+    listener: Pick<Listener, "tokens" | "ended" | "fed">,
+  ): Running {
+    const { job, done } = this.#send({ kind: "generate", ...body }, { listener, heard: 0, until: body.until });
+    const post = (request: Request, until?: number) => {
+      const pending = this.#pending.get(job);
+      if (!pending) return;
+      pending.until = until;
+      this.#hold();
+      this.#port.post(request);
+    };
+    return {
+      done,
+      pace: (read, sure, until) => post({ kind: "pace", job, read, sure, until }, until),
+      settle: (keep, then, hurry) => {
+        post({ kind: "settle", job, keep, then });
+        if (hurry) this.#interrupt();
+      },
+    };
+  }
+
+  #send(
+    body: Body,
+    terms: Omit<Pending, "resolve" | "reject">,
+    transfer?: ArrayBuffer[],
+  ): { job: number; done: Promise<Done> } {
     const job = ++this.#jobs;
-    return new Promise<Done>((resolve, reject) => {
-      const pending: Pending = { resolve, reject, listener, signal };
+    const { signal } = terms;
+    if (signal?.aborted) return { job, done: Promise.reject(signal.reason) };
+    const gone = this.#gone();
+    if (gone) return { job, done: Promise.reject(gone) };
+    const done = new Promise<Done>((resolve, reject) => {
+      const pending: Pending = { resolve, reject, ...terms };
       if (signal) {
         pending.onAbort = () => this.#abort(job);
         signal.addEventListener("abort", pending.onAbort, { once: true });
@@ -177,6 +223,7 @@ export class EngineHost {
       this.#hold();
       this.#port.post({ ...body, job } as Request, transfer);
     });
+    return { job, done };
   }
 
   closeSession(session: number): void {
@@ -219,9 +266,15 @@ export class EngineHost {
   }
 
   #abort(job: number): void {
-    if (!this.#pending.has(job)) return;
+    const pending = this.#pending.get(job);
+    if (!pending) return;
+    pending.until = undefined;
     this.#port.post({ kind: "abort", job });
-    // A running step is cut short at its next fence; afterwards the engine finds the message.
+    this.#interrupt();
+  }
+
+  /** A running step is cut short at its next fence; afterwards the engine finds the message that was sent before this. */
+  #interrupt(): void {
     if (this.#memory) {
       Atomics.store(new Int32Array(this.#memory.buffer, this.#spec.team, TEAM_BYTES / 4), TEAM_ABORT / 4, 1);
     }
@@ -237,7 +290,15 @@ export class EngineHost {
     const pending = this.#pending.get(reply.job);
     if (!pending) return;
     try {
-      if (reply.kind === "tokens") pending.listener.tokens?.(reply.tokens);
+      if (reply.kind === "tokens") {
+        pending.heard! += reply.tokens.length;
+        pending.listener.tokens?.(reply.tokens);
+      }
+      if (reply.kind === "ended") {
+        // Unless it was asked to settle meanwhile: then there is something to come.
+        if (pending.until !== undefined) pending.until = 0;
+        pending.listener.ended?.(reply.finish);
+      }
       if (reply.kind === "logits") pending.listener.logits?.(reply.logits);
       if ("position" in reply && reply.position !== undefined) pending.listener.fed?.(reply.position);
     } catch (error) {
@@ -245,7 +306,10 @@ export class EngineHost {
       pending.failure ??= { error };
       if (reply.kind !== "done" && reply.kind !== "error") this.#abort(reply.job);
     }
-    if (reply.kind !== "done" && reply.kind !== "error") return;
+    if (reply.kind !== "done" && reply.kind !== "error") {
+      if (pending.until !== undefined) this.#hold();
+      return;
+    }
     this.#forget(reply.job);
     if (pending.failure) pending.reject(pending.failure.error);
     else if (reply.kind === "done") pending.resolve(reply);
@@ -259,9 +323,10 @@ export class EngineHost {
     this.#hold();
   }
 
-  /** The process stays alive while something is pending, not longer. */
+  /** The process stays alive while something is pending that will come without the program's doing, not longer. */
   #hold(): void {
-    this.#workers[0]?.hold(this.#pending.size > 0);
+    const pending = [...this.#pending.values()];
+    this.#workers[0]?.hold(pending.some(({ heard = 0, until }) => until === undefined || heard < until));
   }
 
   #lost(rank: number, reason: string): void {

@@ -142,8 +142,6 @@ export interface PlannerOptions {
   ranks: number;
   /** Most sessions at a time. */
   sessions: number;
-  /** Most generations at a time. */
-  generations: number;
   /** First address; tests put it above 2 GiB. */
   base?: number;
   /** Most bytes. Default: all that can be addressed. What is planned beyond that can be looked at, but not run. */
@@ -169,7 +167,7 @@ export class Planner {
   constructor(options: PlannerOptions) {
     this.#options = options;
     this.#arena = new Arena(options.base ?? 4096);
-    this.#heads = Math.min(options.rows, 16);
+    this.#heads = Math.min(options.rows, Math.max(16, options.sessions));
     this.#batch = this.#arena.alloc(BATCH_TABLE + options.rows * ROW_BYTES);
     this.#headList = this.#arena.alloc(this.#heads * 4);
   }
@@ -481,16 +479,15 @@ export class Planner {
     // More than the kernels ask for, which the engine checks: see `assembly/sample_area.ts`.
     const samplerWorkBytes = align(vocab * 4, 128) * 9 + 2 ** 17;
     const samplerWork = arena.alloc(samplerWorkBytes);
-    const samplerStride = align(vocab * 4) * 2 + align(vocab / 4) + 2 ** 15;
-    const samplers = arena.alloc(samplerStride * o.generations);
+    const samplerBytes = align(vocab * 4) * 2 + align(vocab / 4) + 2 ** 15;
     const directory = arena.alloc(o.sessions * 4);
     const program = arena.alloc((this.#records.length + 2) * RECORD_BYTES);
     // Room for 32 rows of the widest matrix, twice: as they come and as they are converted.
     const stagingBytes = align(Math.max(STAGING, this.#longestRow * PIECE));
     const staging = arena.alloc(stagingBytes * 2 + align(this.#longestRow + 512));
     const merging = arena.alloc(this.#mergeBytes);
-    const slots = arena.end;
-    const slotBytes = align(this.#slot);
+    const heap = align(arena.end, 128);
+    const slotBytes = align(this.#slot, 128);
 
     const image = new Uint32Array(((this.#records.length + 2) * RECORD_BYTES) / 4);
     image[H_TEAM / 4] = team;
@@ -502,7 +499,7 @@ export class Planner {
     });
     image[((this.#records.length + 1) * RECORD_BYTES + F_OP) / 4] = OP_END;
 
-    const bytes = slots + slotBytes * Math.min(SLOTS_AT_START, o.sessions + 2);
+    const bytes = heap + slotBytes * Math.min(SLOTS_AT_START, o.sessions + 2);
     if (bytes > (o.limit ?? LIMIT)) {
       throw new RwkvError(
         "memory",
@@ -511,7 +508,8 @@ export class Planner {
     }
     return {
       bytes,
-      maximumBytes: Math.min(LIMIT, slots + slotBytes * (o.sessions + o.generations + 2)),
+      // All sessions generating: one state that they stand on, one to come, one to go back to.
+      maximumBytes: Math.min(LIMIT, heap + (slotBytes * 3 + align(samplerBytes, 128)) * o.sessions + slotBytes * 4),
       ranks: o.ranks,
       team,
       batch: this.#batch,
@@ -527,12 +525,10 @@ export class Planner {
       vocab,
       samplerWork,
       samplerWorkBytes,
-      samplers,
-      samplerStride,
-      generations: o.generations,
+      samplerBytes,
       directory,
       sessions: o.sessions,
-      slots,
+      heap,
       slotBytes,
       state: this.state,
       hidden: hidden.offset,

@@ -54,11 +54,34 @@ export type Request =
       tokens: Uint32Array;
       sampling: Sampling;
       maxTokens: number;
+      /** Milliseconds. */
+      maxTime: number;
       stopTokens: readonly number[];
+      /** Whether it may have to be taken back to a token before its last. */
+      keeps: boolean;
+      /** As in "pace". */
+      until: number;
     }
+  /**
+   * How far the reader of a generation is. It may generate `until` so many tokens, counted from its first one; it will not be taken
+   * back to before the first `read` of them, and hardly to before the first `sure`.
+   */
+  | { kind: "pace"; job: number; read: number; sure: number; until: number }
+  /**
+   * Ends a generation, wherever it is, and leaves its session exactly behind the first `keep` of its tokens and the tokens `then`; within
+   * its prompt, or without `keep`, where it stands. Every generation is ended so; the answer is "done".
+   */
+  | { kind: "settle"; job: number; keep?: number; then?: Uint32Array }
   | { kind: "abort"; job: number };
 
-export type FinishReason = "length" | "stop";
+/** "length": as many tokens as it was to have; "stop": at something that ends the text; "time": its time was over. */
+export type FinishReason = "length" | "stop" | "time";
+
+/** How a generation ended, and at what. */
+export interface Finish {
+  readonly finishReason: FinishReason;
+  readonly stop?: { readonly token: number };
+}
 
 export interface Done {
   kind: "done";
@@ -67,7 +90,6 @@ export interface Done {
   position?: number;
   state?: Float32Array<ArrayBuffer>;
   fingerprint?: string;
-  finishReason?: FinishReason;
   /** The buffers that came with a request for rows, to be used again. */
   spent?: ArrayBuffer[];
 }
@@ -84,7 +106,9 @@ export type Reply =
   | Done
   | Failure
   | { kind: "ready" }
-  | { kind: "tokens"; job: number; tokens: Uint32Array; position: number }
+  | { kind: "tokens"; job: number; tokens: Uint32Array }
+  /** A generation will have no more tokens. Its session is settled when that is asked for. */
+  | { kind: "ended"; job: number; finish: Finish }
   | { kind: "fed"; job: number; position: number }
   | { kind: "logits"; job: number; logits: Float32Array<ArrayBuffer> };
 

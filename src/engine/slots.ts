@@ -3,8 +3,7 @@
  * when it is complete does the session move over. So an abort costs nothing, and a fork is one more reference.
  */
 
-import { RwkvError } from "../errors.ts";
-import { gib, PAGE } from "./memory.ts";
+import type { Heap } from "./heap.ts";
 import { type EngineSpec, SLOT_POSITION } from "./spec.ts";
 
 export class Slots {
@@ -12,14 +11,13 @@ export class Slots {
   readonly fresh: number;
   readonly #spec: EngineSpec;
   readonly #memory: WebAssembly.Memory;
+  readonly #heap: Heap;
   readonly #references = new Map<number, number>();
-  readonly #free: number[] = [];
-  #end: number;
 
-  constructor(spec: EngineSpec, memory: WebAssembly.Memory) {
+  constructor(spec: EngineSpec, memory: WebAssembly.Memory, heap: Heap) {
     this.#spec = spec;
     this.#memory = memory;
-    this.#end = spec.slots;
+    this.#heap = heap;
     this.fresh = this.acquire();
     for (const { offset, shape, fill } of spec.state) {
       const count = shape.reduce((a, b) => a * b, 1);
@@ -30,7 +28,7 @@ export class Slots {
 
   /** An unused slot, with one reference. Throws `RwkvError` "memory". */
   acquire(): number {
-    const slot = this.#free.pop() ?? this.#grow();
+    const slot = this.#heap.take(this.#spec.slotBytes);
     this.#references.set(slot, 1);
     return slot;
   }
@@ -43,7 +41,7 @@ export class Slots {
   release(slot: number): void {
     const left = this.#references.get(slot)! - 1;
     this.#references.set(slot, left);
-    if (left === 0) this.#free.push(slot);
+    if (left === 0) this.#heap.give(slot, this.#spec.slotBytes);
   }
 
   position(slot: number): number {
@@ -52,24 +50,6 @@ export class Slots {
 
   setPosition(slot: number, position: number): void {
     new Float64Array(this.#memory.buffer, slot + SLOT_POSITION, 1)[0] = position;
-  }
-
-  #grow(): number {
-    const slot = this.#end;
-    const end = slot + this.#spec.slotBytes;
-    const missing = end - this.#memory.buffer.byteLength;
-    try {
-      if (end > this.#spec.maximumBytes) throw new RangeError("beyond the maximum");
-      if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE));
-    } catch (cause) {
-      throw new RwkvError(
-        "memory",
-        `There is no room for one more session state of ${gib(this.#spec.slotBytes)}. Close sessions that are no longer needed, or load the model with a larger \`sessions\`.`,
-        { cause },
-      );
-    }
-    this.#end = end;
-    return slot;
   }
 }
 

@@ -78,16 +78,16 @@ export interface EngineSpec {
   readonly logits: number;
   readonly logitsStride: number;
   readonly vocab: number;
-  /** Sampling: room for the kernels, then an area for each of `generations`. */
+  /** Room to sample in. */
   readonly samplerWork: number;
   readonly samplerWorkBytes: number;
-  readonly samplers: number;
-  readonly samplerStride: number;
-  readonly generations: number;
+  /** What a generation needs for its sampler, from the end of memory. */
+  readonly samplerBytes: number;
   /** A u32 per session: the address of its slot, so that a host that shares the memory can rescue it. */
   readonly directory: number;
   readonly sessions: number;
-  readonly slots: number;
+  /** Where memory begins to come and go: states and samplers. */
+  readonly heap: number;
   readonly slotBytes: number;
   readonly state: readonly StatePart[];
   /** Where the last layer's output of the last token is kept in a slot. */

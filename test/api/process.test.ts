@@ -31,6 +31,27 @@ const PROGRAMS: [name: string, program: string, printed: string][] = [
     "closed\n",
   ],
   [
+    "starts an endless generation that nobody reads",
+    "model.generate('a', { maxTokens: 2 ** 31 - 1, stopTokens: [] }); console.log('started');",
+    "started\n",
+  ],
+  [
+    "reads some of an endless generation and forgets it",
+    `const parts = model.generate("a", { maxTokens: 2 ** 31 - 1, stopTokens: [] })[Symbol.asyncIterator]();
+     for (let i = 0; i < 200; i++) await parts.next();
+     console.log("read");`,
+    "read\n",
+  ],
+  [
+    "reads slower than a window of tokens",
+    `let count = 0;
+     for await (const part of model.generate("a", { maxTokens: 300, stopTokens: [] })) {
+       if (count++ % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+     }
+     console.log(count);`,
+    "300\n",
+  ],
+  [
     "leaves an endless generation",
     `let count = 0;
      for await (const part of model.generate("a", { maxTokens: 2 ** 31 - 1, stopTokens: [] })) if (++count === 20) break;

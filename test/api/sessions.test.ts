@@ -237,13 +237,35 @@ test("a busy session says so, and goes on with what it does", async () => {
   await refused(session.forward([1]), "busy");
   await refused(session.generate([1]).text(), "busy");
   await refused(session.generate([1]).result, "busy");
-  await refused(session.close(), "busy", /abort its generation/);
   await thrown(() => session.fork(), "busy");
   assert.is(await feed, 5000);
   const fork = session.fork();
   assert.is(await standing(fork), await standingAfter(model, ids(5000)));
   await session.close();
   await fork.close();
+});
+
+test("closing a session stops what it is at, and nothing of the other sessions", async () => {
+  for (const threads of [0, 2]) {
+    const own = await open({ threads, sessions: 4 });
+    const other = own.session();
+    const going = other.feed(ids(3000));
+    const fed = own.session();
+    const feed = fed.feed(ids(200_000));
+    const told = own.session();
+    const unread = told.generate(ids(5), { maxTokens: 1_000_000, stopTokens: [] });
+    const heard = own.session();
+    const reading = heard.generate(ids(5), { maxTokens: 1_000_000, stopTokens: [] }).text();
+    const closing = [fed, told, heard].map((session) => session.close());
+    for (const work of [feed, unread.result, reading]) await refused(work, "closed", /session was closed/);
+    await Promise.all(closing);
+    assert.is(await going, 3000);
+    assert.is(await standing(other), await standingAfter(model, ids(3000)));
+    // Their places are free again.
+    const again = [own.session(), own.session(), own.session()];
+    await Promise.all(again.map((session) => session.feed([1])));
+    await own.close();
+  }
 });
 
 test("a closed session says so", async () => {

@@ -37,7 +37,7 @@ interface Loaded {
 /** A planned and loaded model, whose program nobody runs. */
 async function load(name: string, ranks: number): Promise<Loaded> {
   const file = await openWeights(bytesSource(name, fixture(name)));
-  const planner = new Planner({ rows: 8, ranks, sessions: 4, generations: 1 });
+  const planner = new Planner({ rows: 8, ranks, sessions: 4 });
   const spec = planRwkv7(planner, new Tensors(file, planner), configOf(file));
   const memory = createMemory(spec.bytes, spec.maximumBytes, false);
 
@@ -113,7 +113,7 @@ function interleave({ spec, memory, kernels }: Loaded, records: Uint32Array[], o
 function pass(model: Loaded, parts: Uint32Array[][], order: Order, tokens: readonly number[]): string {
   const { spec, memory } = model;
   const u32 = (at: number, words: number) => new Uint32Array(memory.buffer, at, words);
-  const slot = (i: number) => spec.slots + i * spec.slotBytes;
+  const slot = (i: number) => spec.heap + i * spec.slotBytes;
   const row = (token: number, from: number, to: number, position: number) => [
     tokens[token],
     slot(from),

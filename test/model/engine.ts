@@ -60,7 +60,7 @@ export async function run(file: TensorFile, tokens: readonly number[], options: 
   const arrangement = await arrange(platform, threads, build);
   const workers = Array.from({ length: threads }, () => platform.spawn!());
   const config = configOf(file);
-  const planner = new Planner({ rows, ranks: arrangement.threads, sessions: 1, generations: 1 });
+  const planner = new Planner({ rows, ranks: arrangement.threads, sessions: 1 });
   const tuned = lora && applyLora(file, lora, {}, config.rescaleEvery);
   const spec = planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
   const module = await platform.kernels(arrangement.build);

@@ -1,0 +1,50 @@
+/** What an engine was asked for and has not finished. */
+
+import type { ErrorCode } from "../errors.ts";
+import type { Finish, Request } from "./protocol.ts";
+import type { Trail } from "./trail.ts";
+
+export interface Job {
+  readonly id: number;
+  readonly session: number;
+  task: Task;
+  /** What has still to be fed, from `at`. */
+  tokens: Uint32Array;
+  at: number;
+  /** The last step that it had a part in. */
+  served: number;
+  /** Set when it cannot go on. */
+  failure?: { code: ErrorCode; message: string };
+}
+
+export type Task = { readonly kind: "feed" | "forward" } | Generating;
+
+export interface Generating {
+  readonly kind: "generate";
+  /** What was asked for. */
+  readonly wanted: Pick<Request & { kind: "generate" }, "sampling" | "maxTokens" | "stopTokens">;
+  readonly trail: Trail;
+  /** `performance.now()` at which it has to stop. */
+  readonly deadline: number;
+  /** Address of the sampler's area, 0 while there is none. */
+  sampler: number;
+  /** Whether the prompt has been read. */
+  begun: boolean;
+  /** How many generated tokens the session has taken in. */
+  fed: number;
+  /** How many tokens it may generate before it waits for its reader. */
+  until: number;
+  /** Tokens that the host has not heard of. */
+  out: number[];
+  ended?: Finish;
+  /** Whether the host knows that it ended. */
+  told: boolean;
+}
+
+export const left = (job: Job): number => job.tokens.length - job.at;
+
+/** Whether there is anything to compute for it now. */
+export function runs({ task }: Job): boolean {
+  if (task.kind !== "generate") return true;
+  return !task.ended && (!task.begun || task.trail.said < task.until);
+}
