@@ -81,7 +81,7 @@ export async function inspectModel(
   try {
     const { normEps, headNormEps, rescaleEvery, ...sizes } = configOf(file);
     const planner = new Planner({ ...plan, limit: Number.POSITIVE_INFINITY });
-    const spec = planOf(configOf(file), new Tensors(file, planner, weights), planner);
+    const spec = await planOf(configOf(file), new Tensors(file, planner, weights), planner);
     const used = new Set(planner.loads.map(({ tensor }) => tensor.name));
     const tensors = [...file.tensors.values()];
     return {

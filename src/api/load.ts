@@ -13,7 +13,7 @@ import { planOf } from "../model/plan.ts";
 import { Tensors } from "../model/tensors.ts";
 import type { TensorFile } from "../types.ts";
 import { openTuned, openWeights } from "../weights/open.ts";
-import { Model } from "./model.ts";
+import type { Model } from "./model.ts";
 import { arrangementOf, type PlanOptions } from "./plan.ts";
 import { type ModelSource, type SourceOptions, sourceOf, warnOfUnknown } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
@@ -78,6 +78,9 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
     }
     const compiling = platform.kernels(arrangement.build);
     compiling.catch(() => {});
+    // As does the code for what can be done with a loaded model.
+    const made = import("./model.ts");
+    made.catch(() => {});
     file = await openWeights(source, signal);
     const config = configOf(file, lnXEpsilon);
     warnOfUnknown(file, options.onWarning);
@@ -85,7 +88,7 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
     if (change) warnOfUnknown(change, options.onWarning);
     const tuned = merging && change && merging.applyLora(file, change, lora, config.rescaleEvery);
     const planner = new Planner({ ...plan, rows: options.rows ?? plan.rows, base: options.base });
-    const spec = planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
+    const spec = await planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
     const text = await chooseTokenizer(platform, options.vocabulary, file, source, config.vocab, signal);
     engine = await EngineHost.start(platform, arrangement, workers, await compiling, spec);
     const fingerprint = await loadTensors(
@@ -116,6 +119,7 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
       bytesByType[type] = (bytesByType[type] ?? 0) + load.bytes;
       if (load.kind === "matrix" && tileKind(type)) repacked[type] = tileOf(type);
     }
+    const { Model } = await made;
     return new Model(
       { platform, engine, spec, identity, text, open: new Set() },
       {

@@ -45,7 +45,7 @@ export async function convert(file: TensorFile, sink: Sink, kernels: KernelModul
   const config = configOf(file);
   // The plan finds whatever is missing or has another shape than the rest of the model needs.
   const planner = new Planner({ rows: 1, ranks: 1, sessions: 1, limit: Number.POSITIVE_INFINITY });
-  planOf(config, new Tensors(file, planner), planner);
+  await planOf(config, new Tensors(file, planner), planner);
 
   const write = (outputs: readonly Output[]) => {
     const parts = outputs.flatMap((output) => output.parts);

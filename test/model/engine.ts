@@ -62,7 +62,7 @@ export async function run(file: TensorFile, tokens: readonly number[], options: 
   const config = configOf(file);
   const planner = new Planner({ rows, ranks: arrangement.threads, sessions: 1 });
   const tuned = lora && applyLora(file, lora, {}, config.rescaleEvery);
-  const spec = planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
+  const spec = await planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
   const module = await platform.kernels(arrangement.build);
   const engine = await EngineHost.start(platform, arrangement, workers, module, spec);
   try {

@@ -38,7 +38,9 @@ for (const name of readdirSync("dist/kernels"))
 test("a page that runs a GGUF file fetches less than 80 kB of code and kernels", () => {
   const later = statically("web.js").flatMap((path) => scan(path).imports.filter(({ dynamic }) => dynamic));
   const names = later.map(({ text }) => text.slice(2));
-  const needed = ["http", "gguf-open", "world"].map((start) => names.find((name) => name.startsWith(`${start}-`))!);
+  const needed = ["http", "gguf-open", "world", "model"].map(
+    (start) => names.find((name) => name.startsWith(`${start}-`))!,
+  );
   const files = new Set(["web.js", "worker.js", ...needed].flatMap(statically));
   const size = sum([...files, "dist/kernels/relaxed-threads.wasm"]);
   console.log(`to run a GGUF file: ${size} bytes`);
