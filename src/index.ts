@@ -8,6 +8,8 @@ import type { InspectOptions, ModelReport } from "./api/inspect.ts";
 import { type LoadOptions, loadModel } from "./api/load.ts";
 import type { Model } from "./api/model.ts";
 import type { ModelSource } from "./api/source.ts";
+import type { DownloadCache } from "./bytes/cache.ts";
+import { RwkvError } from "./errors.ts";
 import { platform } from "./platform/node.ts";
 import type { Sink } from "./weights/sink.ts";
 
@@ -25,5 +27,14 @@ export const convert = async (source: ModelSource, sink: Sink, options?: Convert
 /** Says what a weights file holds and what running it would take, without reading its numbers. Throws as `load`. */
 export const inspect = async (source: ModelSource, options?: InspectOptions): Promise<ModelReport> =>
   (await import("./api/inspect.ts")).inspectModel(platform, source, options);
+
+/** Downloads that are kept for the next time: what there is, and how to be rid of it. `load(url, { cache: true })` fills it. */
+export const cache: DownloadCache = platform.cache;
+
+/** The same in a folder, for `load(url, { cache: folder })`. Throws `RwkvError` "unsupported" where there are no folders. */
+export function cacheIn(folder: string): DownloadCache {
+  if (!platform.cacheIn) throw new RwkvError("unsupported", "There are no folders here: use `cache`.");
+  return platform.cacheIn(folder);
+}
 
 export * from "./api/public.ts";

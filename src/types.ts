@@ -18,6 +18,20 @@ export type DType =
   | "iq4_nl"
   | "iq4_xs";
 
+/** What a cache of downloads did for a file, and for those that were opened beside it. */
+export interface CacheReport {
+  /** Where downloads are kept: "OPFS", "CacheStorage", "memory", a folder; "none" if that could not be opened. */
+  readonly store: string;
+  /** Bytes that were there already, and bytes that came over the network. */
+  readonly reused: number;
+  readonly fetched: number;
+  /**
+   * Why nothing more was kept, if so: there is no room; the server gives nothing by which a change would show; the store could not
+   * be opened, read or written.
+   */
+  readonly problem?: "full" | "unversioned" | "failed";
+}
+
 /** Bytes with a name and a size that can be read by range: a file, a Blob, a URL, an array. */
 export interface Source {
   /** For messages: the path, URL or a description. */
@@ -35,6 +49,8 @@ export interface Source {
    * files. What it opens is closed by whoever asked for it. Absent where there is no beside, as with plain bytes.
    */
   sibling?(name: string, signal?: AbortSignal): Promise<Source | undefined>;
+  /** For files that go through a cache of downloads. The numbers grow with each read. */
+  readonly cache?: CacheReport;
   close(): Promise<void>;
 }
 

@@ -146,6 +146,7 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
         unknownTensors: file.unknown,
         ...(config.version !== "4" && { lnXEpsilon: config.headNormEps }),
         ...(tuned && { lora: tuned.info }),
+        ...(source.cache && { cache: source.cache }),
       },
     );
   } catch (error) {

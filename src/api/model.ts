@@ -5,6 +5,7 @@ import type { GenerateOptions, Generation } from "../generate.ts";
 import type { LoraInfo } from "../model/lora.ts";
 import { encodeState } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import type { CacheReport } from "../types.ts";
 import { openTuned } from "../weights/open.ts";
 import { type Prompt, Session, type Shared } from "./session.ts";
 import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
@@ -46,6 +47,8 @@ export interface ModelInfo {
   readonly lora?: LoraInfo;
   /** Tensors of the file that mean nothing here. */
   readonly unknownTensors: readonly string[];
+  /** What the cache of downloads did, if the model came through it. */
+  readonly cache?: CacheReport;
 }
 
 export class Model {

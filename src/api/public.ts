@@ -1,5 +1,7 @@
 /** What every entry exports beside `load`, `convert` and `inspect`. */
 
+export { type CachedDownload, DownloadCache } from "../bytes/cache.ts";
+export type { BlockStore } from "../bytes/store.ts";
 export type { KernelSource, KernelsOption } from "../engine/given.ts";
 export type { Build } from "../engine/kernels.ts";
 export type { WeightType } from "../engine/weight-types.ts";
@@ -18,7 +20,7 @@ export type {
 } from "../sampling.ts";
 export type { Alternative, Part, Score } from "../text/parts.ts";
 export type { Tokenizer } from "../text/tokenizer.ts";
-export type { HfTokenizer } from "../types.ts";
+export type { CacheReport, HfTokenizer } from "../types.ts";
 export type { Sink } from "../weights/sink.ts";
 export type { ConvertOptions } from "./convert.ts";
 export type { InspectOptions, ModelReport, TensorReport } from "./inspect.ts";

@@ -1,6 +1,7 @@
 /** What models, LoRAs and states are read from. */
 
-import { hubUrl, isHubName } from "../bytes/hub.ts";
+import type { DownloadCache } from "../bytes/cache.ts";
+import { hubUrl, isHubName, isPinned } from "../bytes/hub.ts";
 import { blobSource, bytesSource } from "../bytes/source.ts";
 import type { Platform } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
@@ -31,19 +32,38 @@ export interface SourceOptions {
   /** Where `hf:` names lead. Default: https://huggingface.co. */
   hub?: string | URL;
   signal?: AbortSignal;
+  /**
+   * Where downloads are kept for the next time: `true` for the usual place, `false` for nowhere, a cache, or in Node, Deno and
+   * Bun a folder's path. Default: `true` in browsers, else `false`. docs/sources.md says more.
+   */
+  cache?: boolean | string | DownloadCache;
   /** Told in a sentence what is odd about a file but no error, such as tensors that are left out. */
   onWarning?: (message: string) => void;
 }
 
 /** What a model is read from. Closing it is up to the caller. */
 export async function sourceOf(platform: Platform, from: ModelSource, options: SourceOptions): Promise<Source> {
-  const { signal, headers, hub } = options;
-  if (typeof from === "string" && isHubName(from)) return platform.open(hubUrl(from, hub), signal, headers);
-  if (typeof from === "string" || from instanceof URL) return platform.open(from, signal, headers);
+  const { signal, headers, hub, onWarning } = options;
+  const opening = { signal, headers, cache: cacheOf(platform, options), onWarning };
+  if (typeof from === "string" && isHubName(from))
+    return platform.open(hubUrl(from, hub), { ...opening, immutable: isPinned(from) });
+  if (typeof from === "string" || from instanceof URL) return platform.open(from, opening);
   if (from instanceof Blob) return blobSource(from, platform.tidy);
   if (from instanceof ArrayBuffer) return bytesSource("the given bytes", new Uint8Array(from));
   if (from instanceof Uint8Array) return bytesSource("the given bytes", from);
   if (from instanceof Response) return (await import("../bytes/stream.ts")).responseSource(from, signal);
   if (from instanceof ReadableStream) return (await import("../bytes/stream.ts")).streamSource(from, { signal });
   throw new RwkvError("input", "A model is loaded from a path, a URL, a Blob, bytes, a Response or a ReadableStream.");
+}
+
+/** The cache that the option means, if any. */
+function cacheOf(
+  { cache, keeps, cacheIn }: Platform,
+  { cache: wanted = keeps }: SourceOptions,
+): DownloadCache | undefined {
+  if (typeof wanted === "boolean") return wanted ? cache : undefined;
+  if (typeof wanted === "string" && wanted !== "" && cacheIn) return cacheIn(wanted);
+  if (typeof wanted === "object" && typeof wanted?.open === "function") return wanted;
+  const path = cacheIn ? ", the path of a folder" : "";
+  throw new RwkvError("input", `cache must be true, false${path} or a DownloadCache.`);
 }

@@ -23,10 +23,24 @@ export interface HttpOptions {
   signal?: AbortSignal;
   /** @internal The platform's. */
   tidy?: () => void;
+  /** What `fetch` is told of the browser's own cache. Default: nothing, as not every runtime takes it. */
+  requestCache?: RequestCache;
+  /** Where reading will begin. */
+  from?: number;
   /** @internal Waits between tries, the longest silence in milliseconds, and the most held of a file; for tests. */
   pause?: typeof pause;
   silence?: number;
   most?: number;
+}
+
+/** What a server calls a version of a file, and when it was made, as far as it says. */
+export interface Version {
+  readonly etag?: string;
+  readonly modified?: string;
+}
+
+export interface HttpFile extends Source {
+  readonly version: Version;
 }
 
 /** Bytes asked for at a time: at first, and at most. Where `fetch` reads ahead of its reader, it reads that far. */
@@ -44,6 +58,8 @@ const PROGRESS = 64 << 10;
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 60_000;
 const SILENCE = 60_000;
+/** The same, where there is something to do without an answer. */
+const PATIENCE = 10_000;
 
 /**
  * Opens a URL for reading by range. One request is made: it learns the file's size and brings its first bytes.
@@ -52,15 +68,9 @@ const SILENCE = 60_000;
  * meanwhile, or when an answer contradicts itself; `memory` for a file beyond 4 GiB on a server without ranges; `input`
  * for an unusable URL or header; the signal's reason.
  */
-export async function httpSource(where: string | URL, options: HttpOptions = {}): Promise<Source> {
+export async function httpSource(where: string | URL, options: HttpOptions = {}): Promise<HttpFile> {
   options.signal?.throwIfAborted();
-  const url = parseUrl(where);
-  if (!url) throw new RwkvError("input", `"${String(where).slice(0, 200)}" is not a URL`);
-  if (url.username || url.password)
-    throw new RwkvError(
-      "input",
-      `${publicUrl(url)} is given with a user's name or password; pass headers: { Authorization: … } instead`,
-    );
+  const url = checkUrl(where);
   const source = new HttpSource(url, headersOf(options), options);
   try {
     await source.open(options.signal);
@@ -70,6 +80,51 @@ export async function httpSource(where: string | URL, options: HttpOptions = {})
     throw error;
   }
 }
+
+/** Throws `input` for what is no URL, or one with a user's name in it. */
+export function checkUrl(where: string | URL): URL {
+  const url = parseUrl(where);
+  if (!url) throw new RwkvError("input", `"${String(where).slice(0, 200)}" is not a URL`);
+  if (url.username || url.password)
+    throw new RwkvError(
+      "input",
+      `${publicUrl(url)} is given with a user's name or password; pass headers: { Authorization: … } instead`,
+    );
+  return url;
+}
+
+/**
+ * Asks for one byte of a file, to learn which version there is. `undefined` when there is no answer, or one that may be another
+ * later: one try. An answer that refuses says so when the file is opened, and counts as nothing known here: `{}`.
+ */
+export async function probe(url: URL, options: HttpOptions): Promise<(Version & { size?: number }) | undefined> {
+  const { signal, requestCache, silence = PATIENCE } = options;
+  const controller = new AbortController();
+  const headers = headersOf(options);
+  const late = () => new Failure("again", "no answer");
+  try {
+    for (const range of [[0, 1] as const, undefined]) {
+      try {
+        const asked = ask(url, headers, range, controller.signal, requestCache);
+        const { etag, modified, size } = await within(silence, unlessAborted(asked, signal), late);
+        return { etag: etag ?? undefined, modified: modified ?? undefined, size };
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        if (error.advice === "again") return undefined;
+        if (error.advice === "stop") return {};
+      }
+    }
+    return {};
+  } finally {
+    controller.abort();
+  }
+}
+
+/** Whether the server said that there is no such file. */
+export const isMissing = (error: unknown): boolean =>
+  error instanceof RwkvError &&
+  error.cause instanceof Failure &&
+  (error.cause.status === 404 || error.cause.status === 410);
 
 function headersOf({ headers }: HttpOptions): Headers {
   try {
@@ -91,7 +146,7 @@ interface Body {
   readonly end: number | undefined;
 }
 
-class HttpSource implements Source {
+class HttpSource implements HttpFile {
   readonly name: string;
   readonly sibling?: Source["sibling"];
   readonly #url: URL;
@@ -120,13 +175,18 @@ class HttpSource implements Source {
     this.#url = url;
     this.#headers = headers;
     this.#options = options;
-    this.#held = new Blocks(this.name, 0, options.most);
+    this.#held = new Blocks(this.name, options.from, options.most);
     this.#chunks = new Chunks(options.tidy, true);
     if (/^https?:$/.test(url.protocol)) this.sibling = (name, signal) => this.#sibling(name, signal);
   }
 
   get size(): number {
     return this.#size ?? 0;
+  }
+
+  get version(): Version {
+    const { etag, modified } = this.#facts ?? {};
+    return { etag: etag ?? undefined, modified: modified ?? undefined };
   }
 
   async open(signal?: AbortSignal): Promise<void> {
@@ -162,9 +222,9 @@ class HttpSource implements Source {
     this.#checkOpen();
     checkFileName(name, this.name);
     try {
-      return await httpSource(new URL(encodeURIComponent(name), this.#url), { ...this.#options, signal });
+      return await httpSource(new URL(encodeURIComponent(name), this.#url), { ...this.#options, signal, from: 0 });
     } catch (error) {
-      if (error instanceof RwkvError && error.cause instanceof Failure && isMissing(error.cause)) return undefined;
+      if (isMissing(error)) return undefined;
       throw error;
     }
   }
@@ -215,7 +275,10 @@ class HttpSource implements Source {
     const end = Math.min(Math.max(to, from + this.#window), this.#size ?? Number.POSITIVE_INFINITY);
     try {
       const range = this.#whole ? undefined : ([from, end] as const);
-      const answer = await this.#wait(ask(this.#url, this.#headers, range, controller.signal), signal);
+      const answer = await this.#wait(
+        ask(this.#url, this.#headers, range, controller.signal, this.#options.requestCache),
+        signal,
+      );
       this.#answered = true;
       this.#accept(answer);
       const { body, own, start: at } = answer;
@@ -238,7 +301,10 @@ class HttpSource implements Source {
       this.#facts = answer;
       this.#size = answer.size;
       this.#whole ||= !answer.ranged;
-      if (this.#whole) this.#held.checkSize(answer.size ?? 0);
+      if (this.#whole) {
+        this.#held = new Blocks(this.name, 0, this.#options.most);
+        this.#held.checkSize(answer.size ?? 0);
+      }
       return;
     }
     const differ = <T>(a: T, b: T) => (a ?? b) !== (b ?? a);
@@ -328,5 +394,3 @@ class HttpSource implements Source {
     this.#body = undefined;
   }
 }
-
-const isMissing = ({ status }: Failure): boolean => status === 404 || status === 410;

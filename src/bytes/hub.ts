@@ -7,6 +7,9 @@ export const HUB = "https://huggingface.co";
 /** Whether a text names a file on the hub. */
 export const isHubName = (text: string): boolean => /^hf:/i.test(text);
 
+/** Whether a name says a commit, so that it stands for the same bytes for ever. */
+export const isPinned = (name: string): boolean => /@[0-9a-f]{40}$/i.test(name);
+
 /**
  * The URL of a file on the hub. The revision is a branch, a tag, a commit or `refs/pr/1`; without one it is `main`.
  *

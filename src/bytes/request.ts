@@ -49,6 +49,7 @@ export async function ask(
   headers: Headers,
   range: readonly [from: number, to: number] | undefined,
   signal: AbortSignal,
+  cache?: RequestCache,
 ): Promise<Answer> {
   const sent = new Headers(headers);
   if (range) {
@@ -58,7 +59,7 @@ export async function ask(
   }
   let response: Response;
   try {
-    response = await fetch(url, { headers: sent, signal });
+    response = await fetch(url, { headers: sent, signal, ...(cache && { cache }) });
   } catch (cause) {
     throw new Failure("again", reason(cause));
   }

@@ -59,7 +59,7 @@ async function bytesOf(platform: Platform, given: KernelSource, signal?: AbortSi
       "input",
       "kernels must be a WebAssembly.Module, its bytes, its URL, or a function that gives one of these.",
     );
-  const source = await platform.open(given, signal);
+  const source = await platform.open(given, { signal });
   try {
     if (source.size > MOST_BYTES) throw new RwkvError("input", `${source.name} is too large to be kernels.`);
     return await source.read(0, source.size, signal);

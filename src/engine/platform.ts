@@ -1,6 +1,6 @@
 /** What the core asks of a runtime. `src/platform/` answers, one file per kind of runtime, all of the same shape. */
 
-import type { HttpOptions } from "../bytes/http.ts";
+import type { DownloadCache } from "../bytes/cache.ts";
 import type { HfTokenizer, Source } from "../types.ts";
 import type { Build } from "./kernels.ts";
 import type { Port, Reply, Request, Start } from "./protocol.ts";
@@ -12,6 +12,18 @@ export interface WorkerHandle extends Port<Start | Request, Reply> {
   /** Whether the process should stay alive for it. A new worker does not hold the process. */
   hold(yes: boolean): void;
   terminate(): void;
+}
+
+/** How what a path or URL names is opened. */
+export interface OpenOptions {
+  signal?: AbortSignal;
+  /** Go with every request, if there are requests. */
+  headers?: Readonly<Record<string, string>>;
+  /** Where downloads are kept, if they are. */
+  cache?: DownloadCache;
+  /** The URL stands for the same bytes for ever. */
+  immutable?: boolean;
+  onWarning?: (message: string) => void;
 }
 
 export interface Platform {
@@ -28,10 +40,15 @@ export interface Platform {
   readonly cores: number;
   /** Lets the event loop go round once. */
   breathe(): Promise<void>;
-  /** Opens what a path or URL names. `headers` go with every request, if it takes requests. */
-  open(where: string | URL, signal?: AbortSignal, headers?: HttpOptions["headers"]): Promise<Source>;
+  /** Opens what a path or URL names. */
+  open(where: string | URL, options?: OpenOptions): Promise<Source>;
   /** Called after every few megabytes of a download or a Blob: for runtimes that leave more garbage behind than memory should hold. */
   readonly tidy?: () => void;
+  /** Where downloads are kept, and whether they are when nobody says. */
+  readonly cache: DownloadCache;
+  readonly keeps: boolean;
+  /** Where they are kept in a folder, where there are folders. */
+  readonly cacheIn?: (folder: string) => DownloadCache;
   /** The packed World vocabulary that comes with the package, read or fetched when it is needed. */
   worldVocabulary(): Promise<Uint8Array<ArrayBuffer>>;
   /** Imports the class `Tokenizer` of @huggingface/tokenizers, where packages are found by their names. */

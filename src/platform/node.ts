@@ -3,8 +3,8 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import type { HttpOptions } from "../bytes/http.ts";
-import type { Platform, WorkerHandle } from "../engine/platform.ts";
+import { DownloadCache } from "../bytes/cache.ts";
+import type { OpenOptions, Platform, WorkerHandle } from "../engine/platform.ts";
 import type { Reply, Request, Start } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
 import type { HfTokenizer, Source } from "../types.ts";
@@ -21,6 +21,13 @@ export const nodePlatform = (assets: Assets<Worker>): Platform => ({
   spawn: () => handle(assets.worker()),
   breathe: () => new Promise((resolve) => setImmediate(resolve)),
   open: openAny,
+  // Where the operating system wants such things.
+  cache: new DownloadCache(async () => {
+    const { defaultFolder, folderStore } = await import("./folder-store.ts");
+    return folderStore(defaultFolder());
+  }),
+  keeps: false,
+  cacheIn: (folder) => new DownloadCache(async () => (await import("./folder-store.ts")).folderStore(folder)),
   tidy,
   worldVocabulary: assets.worldVocabulary,
   hfTokenizer,
@@ -65,16 +72,19 @@ async function hfTokenizer(): Promise<HfTokenizer> {
 }
 
 /** A path, a `file:` URL or a web address. */
-async function openAny(where: string | URL, signal?: AbortSignal, headers?: HttpOptions["headers"]): Promise<Source> {
+async function openAny(where: string | URL, { cache, ...options }: OpenOptions = {}): Promise<Source> {
   const text = String(where);
-  if (/^https?:/i.test(text)) return (await import("../bytes/http.ts")).httpSource(text, { signal, headers, tidy });
+  if (/^https?:/i.test(text)) {
+    if (cache) return cache.open(text, { ...options, tidy });
+    return (await import("../bytes/http.ts")).httpSource(text, { ...options, tidy });
+  }
   const scheme = where instanceof URL ? where.protocol : /^[a-z][a-z0-9+.-]+:(?=\/\/)/i.exec(text)?.[0];
   if (scheme && !/^file:$/i.test(scheme))
     throw new RwkvError(
       "unsupported",
       `"${scheme}" addresses are not read here; give a path, or a file:, http: or https: URL`,
     );
-  return fileSource(where, signal);
+  return fileSource(where, options.signal);
 }
 
 /**
@@ -82,7 +92,10 @@ async function openAny(where: string | URL, signal?: AbortSignal, headers?: Http
  * them. V8 counts a buffer when it is made: a large one makes it look for garbage, and as nobody touches it, it takes no memory itself.
  */
 function tidy(): void {
-  if ("bun" in process.versions) return (globalThis as unknown as { Bun: { gc(now: boolean): void } }).Bun.gc(true);
+  if ("bun" in process.versions) {
+    (globalThis as unknown as { Bun: { gc(now: boolean): void } }).Bun.gc(true);
+    return;
+  }
   try {
     new ArrayBuffer(96 << 20);
   } catch {

@@ -1,9 +1,9 @@
 /** Browsers, in a page or in a page's own worker: files by URL, module workers. */
 
-import type { HttpOptions } from "../bytes/http.ts";
+import { DownloadCache } from "../bytes/cache.ts";
 import { parseUrl } from "../bytes/url.ts";
 import type { Build } from "../engine/kernels.ts";
-import type { Platform, WorkerHandle } from "../engine/platform.ts";
+import type { OpenOptions, Platform, WorkerHandle } from "../engine/platform.ts";
 import type { Reply, Request, Start } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
@@ -20,6 +20,8 @@ export const webPlatform = (assets: Assets<Worker>): Platform => ({
   spawn: typeof Worker === "undefined" ? undefined : () => handle(assets.worker()),
   breathe,
   open: openUrl,
+  cache: new DownloadCache(async () => (await import("./web-store.ts")).webStore()),
+  keeps: true,
   worldVocabulary: assets.worldVocabulary,
 });
 
@@ -66,9 +68,11 @@ function breathe(): Promise<void> {
 }
 
 /** A URL, or one relative to the page. */
-async function openUrl(where: string | URL, signal?: AbortSignal, headers?: HttpOptions["headers"]): Promise<Source> {
-  const { httpSource } = await import("../bytes/http.ts");
-  return httpSource(parseUrl(where, globalThis.location?.href) ?? where, { signal, headers });
+async function openUrl(where: string | URL, { cache, ...options }: OpenOptions = {}): Promise<Source> {
+  const url = parseUrl(where, globalThis.location?.href) ?? where;
+  // What is kept here need not be kept once more by the browser.
+  if (cache) return cache.open(url, { ...options, requestCache: "no-store" });
+  return (await import("../bytes/http.ts")).httpSource(url, options);
 }
 
 async function download(url: URL): Promise<ArrayBuffer> {

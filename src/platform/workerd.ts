@@ -3,9 +3,10 @@
  * from bytes. Weights come by URL, or as what a binding gives: a Response, a stream, bytes.
  */
 
-import type { HttpOptions } from "../bytes/http.ts";
+import { DownloadCache } from "../bytes/cache.ts";
+import { memoryStore } from "../bytes/store.ts";
 import { parseUrl } from "../bytes/url.ts";
-import type { Platform } from "../engine/platform.ts";
+import type { OpenOptions, Platform } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
 import { worldVocabulary } from "./embedded.ts";
@@ -20,15 +21,19 @@ export const platform: Platform = {
   kernels: async (build) => (build === "relaxed" ? relaxed : plain),
   breathe: () => new Promise((resolve) => setTimeout(resolve, 0)),
   open,
+  // Only for as long as the isolate lives, and a small part of its memory.
+  cache: new DownloadCache(async () => memoryStore(32 << 20)),
+  keeps: false,
   worldVocabulary,
 };
 
-async function open(where: string | URL, signal?: AbortSignal, headers?: HttpOptions["headers"]): Promise<Source> {
+async function open(where: string | URL, { cache, ...options }: OpenOptions = {}): Promise<Source> {
   const url = parseUrl(where);
   if (!url || !/^https?:$/.test(url.protocol))
     throw new RwkvError(
       "unsupported",
       `"${where}" is no http: or https: URL, and workerd has no files: give the Response of a binding, such as \`await env.ASSETS.fetch(…)\`.`,
     );
-  return (await import("../bytes/http.ts")).httpSource(url, { signal, headers });
+  if (cache) return cache.open(url, options);
+  return (await import("../bytes/http.ts")).httpSource(url, options);
 }

@@ -7,6 +7,7 @@ import { type HttpOptions, httpSource } from "../../src/bytes/http.ts";
 import { readPieces } from "../../src/bytes/source.ts";
 import type { Source } from "../../src/types.ts";
 import { refused } from "../refused.ts";
+import { same } from "./same.ts";
 import { breakAfter, type Handler, rangeOf, type Server, sendAll, sendRange, serve, someBytes } from "./server.ts";
 
 const MB = 1 << 20;
@@ -43,14 +44,6 @@ async function readAll(source: Source): Promise<Uint8Array> {
     at += piece.length;
   }
   return bytes;
-}
-
-/** Like `assert.equal`, whose report of megabytes takes minutes. */
-function same(actual: Uint8Array, expected: Uint8Array, what = "bytes"): void {
-  assert.is(actual.length, expected.length, `length of ${what}`);
-  if (Buffer.compare(actual, expected) === 0) return;
-  const wrong = actual.findIndex((byte, i) => byte !== expected[i]);
-  assert.unreachable(`${what} differ at ${wrong}`);
 }
 
 /** The value a promise is rejected with. */

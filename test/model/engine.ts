@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
+import { DownloadCache } from "../../src/bytes/cache.ts";
+import { memoryStore } from "../../src/bytes/store.ts";
 import { arrange, EngineHost } from "../../src/engine/host.ts";
 import { Planner } from "../../src/engine/planner.ts";
 import type { Platform, WorkerHandle } from "../../src/engine/platform.ts";
@@ -51,6 +53,8 @@ const platform: Platform = {
   },
   breathe: () => new Promise((go) => setImmediate(go)),
   open: () => Promise.reject(new Error("the test opens its files itself")),
+  cache: new DownloadCache(memoryStore()),
+  keeps: false,
   worldVocabulary: () => Promise.reject(new Error("the test uses no text")),
 };
 
