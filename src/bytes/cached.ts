@@ -13,6 +13,7 @@ import type { CachedDownload } from "./cache.ts";
 import { hex8, xxhash32 } from "./hash.ts";
 import { checkUrl, type HttpFile, type HttpOptions, httpSource, isMissing, probe, type Version } from "./http.ts";
 import { hubUrl, isHubName } from "./hub.ts";
+import { room } from "./reuse.ts";
 import { checkRange, closedSource } from "./source.ts";
 import { type BlockStore, isNoRoom, noRoom } from "./store.ts";
 import { checkFileName, parseUrl, publicUrl } from "./url.ts";
@@ -193,8 +194,8 @@ async function create(work: Work, url: URL, path: string, query: string, file: H
   };
   const name = `${path}-${query}-${await digest(JSON.stringify([etag ?? modified, size]))}`;
   try {
-    const room = await store.room?.();
-    if (room !== undefined && room < size) throw noRoom(`${room} bytes are left, ${size} are needed`);
+    const left = await store.room?.();
+    if (left !== undefined && left < size) throw noRoom(`${left} bytes are left, ${size} are needed`);
     await store.write(name, META, new TextEncoder().encode(JSON.stringify(meta)), true);
     return { name, path, query, meta };
   } catch (error) {
@@ -219,18 +220,35 @@ async function digest(text: string): Promise<string> {
   return [0, 4, 8].map((at) => hex8(hash.getUint32(at))).join("");
 }
 
-/** A block as it is stored: the bytes, then a checksum over them that depends on the block's number. */
-function sealed(bytes: Uint8Array, index: number): Uint8Array<ArrayBuffer> {
-  const file = new Uint8Array(bytes.length + 4);
-  file.set(bytes);
-  new DataView(file.buffer).setUint32(bytes.length, xxhash32(bytes, index), true);
-  return file;
+/**
+ * A block as it is stored is followed by a checksum over it, which depends on the block's number. Here it is in memory, as many of
+ * which are used again and again: what is left to the garbage collector piles up before it is collected.
+ */
+class Block {
+  /** Settles when the bytes are here. */
+  bytes: Promise<Uint8Array> = Promise.reject(new Error("nothing was read"));
+  /** Who needs the buffer: readers, the one who fills it, the one who stores it, and the list of those held. */
+  users = 1;
+
+  constructor(readonly buffer: ArrayBuffer) {
+    this.bytes.catch(() => {});
+  }
 }
 
-function unsealed(file: Uint8Array<ArrayBuffer> | undefined, index: number, length: number) {
-  if (file?.length !== length + 4) return undefined;
+const CHECKSUM = 4;
+
+/** Puts the checksum behind the bytes. Answers both. */
+function sealed(bytes: Uint8Array<ArrayBuffer>, index: number): Uint8Array<ArrayBuffer> {
+  const { buffer, length } = bytes;
+  new DataView(buffer).setUint32(length, xxhash32(bytes, index), true);
+  return new Uint8Array(buffer, 0, length + CHECKSUM);
+}
+
+/** The bytes before the checksum, if it is right. */
+function unsealed(file: Uint8Array | undefined, index: number, length: number): Uint8Array | undefined {
+  if (file?.length !== length + CHECKSUM) return undefined;
   const bytes = file.subarray(0, length);
-  const said = new DataView(file.buffer, file.byteOffset + length, 4).getUint32(0, true);
+  const said = new DataView(file.buffer, file.byteOffset + length).getUint32(0, true);
   return xxhash32(bytes, index) === said ? bytes : undefined;
 }
 
@@ -245,7 +263,8 @@ class CachedSource implements Source {
   readonly #life = new AbortController();
   #origin: Promise<HttpFile> | undefined;
   /** Blocks that were read last, oldest first. */
-  readonly #held = new Map<number, Promise<Uint8Array>>();
+  readonly #held = new Map<number, Block>();
+  readonly #spent: ArrayBuffer[] = [];
   readonly #counted = new Set<number>();
   readonly #writes = new Set<Promise<void>>();
   /** Blocks are read one after the other, in the order of the reads: a server is asked for what follows, not hither and thither. */
@@ -271,13 +290,17 @@ class CachedSource implements Source {
     signal?.throwIfAborted();
     this.#life.signal.throwIfAborted();
     checkRange(this, offset, length);
-    const bytes = into && into.byteLength >= length ? new Uint8Array(into, 0, length) : new Uint8Array(length);
+    const bytes = room(length, into);
     for (let done = 0; done < length; ) {
-      const index = Math.floor((offset + done) / this.#block);
-      const block = await unlessAborted(this.#get(index), signal);
-      const piece = block.subarray((offset + done) % this.#block).subarray(0, length - done);
-      bytes.set(piece, done);
-      done += piece.length;
+      const block = this.#take(Math.floor((offset + done) / this.#block));
+      try {
+        const whole = await unlessAborted(block.bytes, signal);
+        const piece = whole.subarray((offset + done) % this.#block).subarray(0, length - done);
+        bytes.set(piece, done);
+        done += piece.length;
+      } finally {
+        this.#release(block);
+      }
     }
     return bytes;
   }
@@ -301,22 +324,45 @@ class CachedSource implements Source {
     await this.#turn;
     await Promise.all(this.#writes);
     this.#held.clear();
+    this.#spent.length = 0;
   }
 
-  #get(index: number): Promise<Uint8Array> {
+  /** A block, for a reader who will release it. */
+  #take(index: number): Block {
     let block = this.#held.get(index);
     if (!block) {
-      block = this.#turn.then(() => this.#load(index));
-      this.#turn = block.catch(() => this.#held.delete(index));
+      const fresh = new Block(this.#spent.pop() ?? new ArrayBuffer(this.#block + CHECKSUM));
+      fresh.users++;
+      fresh.bytes = this.#turn.then(() => this.#load(index, fresh));
+      this.#turn = fresh.bytes.then(
+        () => this.#release(fresh),
+        () => {
+          if (this.#held.get(index) === fresh) {
+            this.#held.delete(index);
+            this.#release(fresh);
+          }
+          this.#release(fresh);
+        },
+      );
+      block = fresh;
     }
     // Now it is the youngest.
     this.#held.delete(index);
     this.#held.set(index, block);
-    for (const [oldest] of this.#held) if (this.#held.size > HELD) this.#held.delete(oldest);
+    block.users++;
+    if (this.#held.size > HELD) {
+      const [oldest, gone] = this.#held.entries().next().value!;
+      this.#held.delete(oldest);
+      this.#release(gone);
+    }
     return block;
   }
 
-  async #load(index: number): Promise<Uint8Array> {
+  #release(block: Block): void {
+    if (--block.users === 0) this.#spent.push(block.buffer);
+  }
+
+  async #load(index: number, block: Block): Promise<Uint8Array> {
     this.#life.signal.throwIfAborted();
     const { store, report } = this.#work;
     const name = this.#entry?.name;
@@ -325,21 +371,30 @@ class CachedSource implements Source {
     const length = Math.min(this.#block, this.size - start);
     const fresh = !this.#counted.has(index);
     this.#counted.add(index);
-    const kept = store && name ? await store.read(name, file).catch(() => undefined) : undefined;
+    const kept = store && name ? await store.read(name, file, block.buffer).catch(() => undefined) : undefined;
     const stored = unsealed(kept, index, length);
     if (stored) {
       if (fresh) report.reused += length;
       return stored;
     }
     if (this.#writes.size >= WRITING) await Promise.race(this.#writes);
-    const bytes = await (await this.#web(start)).read(start, length, this.#life.signal);
+    const origin = await this.#web(start);
+    const read = await origin.read(start, length, this.#life.signal, block.buffer);
+    const bytes = new Uint8Array(block.buffer, 0, length);
+    if (read.buffer !== block.buffer) bytes.set(read);
     if (fresh) report.fetched += length;
-    if (store && name && this.#work.keeps) this.#keep(store.write(name, file, sealed(bytes, index)));
+    if (store && name && this.#work.keeps) this.#keep(block, store.write(name, file, sealed(bytes, index)));
     return bytes;
   }
 
-  #keep(write: Promise<void>): void {
-    const writing = write.catch((error) => this.#work.failWriting(error)).finally(() => this.#writes.delete(writing));
+  #keep(block: Block, write: Promise<void>): void {
+    block.users++;
+    const writing = write
+      .catch((error) => this.#work.failWriting(error))
+      .finally(() => {
+        this.#writes.delete(writing);
+        this.#release(block);
+      });
     this.#writes.add(writing);
   }
 
@@ -373,7 +428,7 @@ export async function listCached(store: BlockStore): Promise<CachedDownload[]> {
         let stored = 0;
         for (let at = 0; at < size; at += block) {
           const bytes = Math.min(block, size - at);
-          if (files.get(String(at / block)) === bytes + 4) stored += bytes;
+          if (files.get(String(at / block)) === bytes + CHECKSUM) stored += bytes;
         }
         return { url, size, stored, etag, modified, since: new Date(since) };
       }),

@@ -11,8 +11,11 @@ export interface BlockStore {
   entries(): Promise<string[]>;
   /** An entry's files, and how many bytes each has; none if there is no such entry. */
   files(entry: string): Promise<Map<string, number>>;
-  /** A file's bytes, in an array of their own. `undefined` if it is not there. */
-  read(entry: string, file: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /**
+   * A file's bytes, in an array of the caller's own; `undefined` if it is not there. With `into` they may be put at its start, and a
+   * file that has no room in it counts as not there.
+   */
+  read(entry: string, file: string, into?: ArrayBuffer): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /**
    * Adds a file or replaces it, as a whole or not at all, also when others do the same at that moment or the program ends
    * meanwhile. `create`: makes the entry if there is none; without it, a missing entry is an error, because somebody deleted it.

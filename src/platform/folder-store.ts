@@ -1,15 +1,15 @@
 /** A folder as a store, through `node:fs`, which Deno and Bun have too: a folder in it for each entry. */
-import { mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
+import { room } from "../bytes/reuse.ts";
 import { type BlockStore, noRoom } from "../bytes/store.ts";
 
 /** Where the operating system wants such things: a folder of the user's, which may be deleted at any time. */
-export function defaultFolder(): string {
-  const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
-  if (process.platform === "win32")
-    return join(LOCALAPPDATA || join(homedir(), "AppData", "Local"), "rwkv-wasm", "Cache");
-  if (process.platform === "darwin") return join(homedir(), "Library", "Caches", "rwkv-wasm");
+export function defaultFolder(system: string = process.platform, variables = process.env): string {
+  const { XDG_CACHE_HOME, LOCALAPPDATA } = variables;
+  if (system === "win32") return join(LOCALAPPDATA || join(homedir(), "AppData", "Local"), "rwkv-wasm", "Cache");
+  if (system === "darwin") return join(homedir(), "Library", "Caches", "rwkv-wasm");
   // Of XDG's variables those that are no absolute paths are to be ignored.
   return join(XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homedir(), ".cache"), "rwkv-wasm");
 }
@@ -24,9 +24,17 @@ export function folderStore(folder: string): BlockStore {
       const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, entry, name))).size));
       return new Map(names.map((name, i) => [name, sizes[i]!]));
     },
-    async read(entry, file) {
-      const bytes = await unlessMissing(readFile(join(folder, entry, file)));
-      return bytes && new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length);
+    async read(entry, file, into) {
+      const handle = await unlessMissing(open(join(folder, entry, file)));
+      try {
+        const { size = 0 } = (await handle?.stat()) ?? {};
+        if (!handle || (into && size > into.byteLength)) return undefined;
+        const bytes = room(size, into);
+        const { bytesRead } = await handle.read(bytes, 0, size, 0);
+        return bytes.subarray(0, bytesRead);
+      } finally {
+        await handle?.close();
+      }
     },
     async write(entry, file, bytes, create) {
       // Others need not see what somebody downloads.

@@ -2,6 +2,6 @@
 import { test } from "uvu";
 import { rerun } from "../runtimes/rerun.ts";
 
-await rerun(["bytes/http", "bytes/stream", "platform/files", "platform/load"]);
+await rerun(["bytes/http", "bytes/cached", "bytes/stream", "platform/files", "platform/folder-store", "platform/load"]);
 
 test.run();

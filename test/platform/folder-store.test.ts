@@ -46,27 +46,13 @@ test("a load whose folder cannot be written goes on, and says so", () =>
   }));
 
 test("the usual place is where the operating system wants it", () => {
-  const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
-  const platform = Object.getOwnPropertyDescriptor(process, "platform")!;
-  const on = (name: string, variables: Record<string, string> = {}) => {
-    Object.defineProperty(process, "platform", { ...platform, value: name });
-    for (const key of ["XDG_CACHE_HOME", "LOCALAPPDATA"]) {
-      if (variables[key] === undefined) delete process.env[key];
-      else process.env[key] = variables[key];
-    }
-    return defaultFolder();
-  };
-  try {
-    assert.is(on("linux"), join(homedir(), ".cache", "rwkv-wasm"));
-    assert.is(on("linux", { XDG_CACHE_HOME: "/var/cache/me" }), "/var/cache/me/rwkv-wasm");
-    assert.is(on("linux", { XDG_CACHE_HOME: "relative" }), join(homedir(), ".cache", "rwkv-wasm"));
-    assert.is(on("darwin"), join(homedir(), "Library", "Caches", "rwkv-wasm"));
-    assert.is(on("win32"), join(homedir(), "AppData", "Local", "rwkv-wasm", "Cache"));
-    assert.is(on("win32", { LOCALAPPDATA: "/local" }), join("/local", "rwkv-wasm", "Cache"));
-  } finally {
-    Object.defineProperty(process, "platform", platform);
-    Object.assign(process.env, XDG_CACHE_HOME && { XDG_CACHE_HOME }, LOCALAPPDATA && { LOCALAPPDATA });
-  }
+  const home = homedir();
+  assert.is(defaultFolder("linux", {}), join(home, ".cache", "rwkv-wasm"));
+  assert.is(defaultFolder("linux", { XDG_CACHE_HOME: "/var/cache/me" }), "/var/cache/me/rwkv-wasm");
+  assert.is(defaultFolder("linux", { XDG_CACHE_HOME: "relative" }), join(home, ".cache", "rwkv-wasm"));
+  assert.is(defaultFolder("darwin", {}), join(home, "Library", "Caches", "rwkv-wasm"));
+  assert.is(defaultFolder("win32", {}), join(home, "AppData", "Local", "rwkv-wasm", "Cache"));
+  assert.is(defaultFolder("win32", { LOCALAPPDATA: "/local" }), join("/local", "rwkv-wasm", "Cache"));
 });
 
 async function withServer(work: (server: Server) => Promise<void>): Promise<void> {
