@@ -50,16 +50,16 @@ export function wkv6(
       if (parts & WKV6_DECAY) {
         const lora = g + act_stride;
         decay = scratch + size;
+        // In two rounds, in each of which none waits for another.
         for (let c: usize = 0; c < size; c += 16) {
-          const w = f32x4.add(v128.load(param + c), v128.load(lora + c));
-          v128.store(decay + c, exp(f32x4.neg(exp(w))));
+          v128.store(decay + c, exp(f32x4.add(v128.load(param + c), v128.load(lora + c))));
         }
+        for (let c: usize = 0; c < size; c += 16) v128.store(decay + c, exp(f32x4.neg(v128.load(decay + c))));
       }
       let bonus = f32x4.splat(0);
       for (let c: usize = 0; c < size; c += 16) {
         const rk = f32x4.mul(v128.load(r + c), v128.load(k + c));
         bonus = f32x4.add(bonus, f32x4.mul(rk, v128.load(param + row + c)));
-        v128.store(y + c, f32x4.splat(0));
       }
       const to = <usize>load<u32>(entry, ROW_TO) + offset;
       const from = is_first(table, t) ? <usize>load<u32>(entry, ROW_FROM) + offset : to;
@@ -83,33 +83,48 @@ export function wkv6(
 }
 
 /**
- * y = y + r S_from; S_to = diag(w) S_from + k^T v. Two rows of S, that is two keys, at a time; each value's sum is one chain, keys
- * ascending. `size`: bytes of a vector.
+ * y = r S_from; S_to = diag(w) S_from + k^T v. Eight values at a time, whose sums stay in registers, by two rows of S, that is two keys;
+ * each value's sum is one chain, keys ascending. `size`: bytes of a vector.
  */
 function scan(y: usize, to: usize, from: usize, decay: usize, key: usize, value: usize, r: usize, size: usize): void {
-  const last = r + size;
-  do {
-    const ra = v128.load32_splat(r);
-    const rb = v128.load32_splat(r, 4);
-    const wa = v128.load32_splat(decay);
-    const wb = v128.load32_splat(decay, 4);
-    const ka = v128.load32_splat(key);
-    const kb = v128.load32_splat(key, 4);
-    let c: usize = 0;
+  // From a row that is read to the one that is written.
+  const over = to - from;
+  const end = r + size;
+  for (let c: usize = 0; c < size; c += 32) {
+    const v = v128.load(value + c);
+    const u = v128.load(value + c, 16);
+    let p = f32x4.splat(0);
+    let q = p;
+    let s = from + c;
+    let i = r;
+    let d = decay;
+    let k = key;
     do {
-      const v = v128.load(value + c);
-      const a = v128.load(from + c);
-      const b = v128.load(from + size + c);
-      const sum = f32x4.add(v128.load(y + c), f32x4.mul(ra, a));
-      v128.store(y + c, f32x4.add(sum, f32x4.mul(rb, b)));
-      v128.store(to + c, f32x4.add(f32x4.mul(wa, a), f32x4.mul(ka, v)));
-      v128.store(to + size + c, f32x4.add(f32x4.mul(wb, b), f32x4.mul(kb, v)));
-      c += 16;
-    } while (c < size);
-    r += 8;
-    decay += 8;
-    key += 8;
-    from += size * 2;
-    to += size * 2;
-  } while (r < last);
+      const ra = v128.load32_splat(i);
+      const wa = v128.load32_splat(d);
+      const ka = v128.load32_splat(k);
+      const rb = v128.load32_splat(i, 4);
+      const wb = v128.load32_splat(d, 4);
+      const kb = v128.load32_splat(k, 4);
+      let a = v128.load(s);
+      p = f32x4.add(p, f32x4.mul(ra, a));
+      v128.store(s + over, f32x4.add(f32x4.mul(wa, a), f32x4.mul(ka, v)));
+      a = v128.load(s, 16);
+      q = f32x4.add(q, f32x4.mul(ra, a));
+      v128.store(s + over, f32x4.add(f32x4.mul(wa, a), f32x4.mul(ka, u)), 16);
+      s += size;
+      a = v128.load(s);
+      p = f32x4.add(p, f32x4.mul(rb, a));
+      v128.store(s + over, f32x4.add(f32x4.mul(wb, a), f32x4.mul(kb, v)));
+      a = v128.load(s, 16);
+      q = f32x4.add(q, f32x4.mul(rb, a));
+      v128.store(s + over, f32x4.add(f32x4.mul(wb, a), f32x4.mul(kb, u)), 16);
+      s += size;
+      i += 8;
+      d += 8;
+      k += 8;
+    } while (i < end);
+    v128.store(y + c, p);
+    v128.store(y + c, q, 16);
+  }
 }
