@@ -15,7 +15,8 @@ import { ROW_BYTES, ROW_FROM, ROW_TO, WKV6_DECAY, WKV6_GATE } from "./ops";
 /**
  * acts: r, k, v, g and the LoRA's w, each n rows, `act_stride` bytes apart; g is read if `parts` has WKV6_GATE, w if it has
  * WKV6_DECAY. params: vectors time_decay, u, ln_x weight, ln_x bias, one after another; without WKV6_DECAY the first one is w
- * itself. state: offset of S in a slot. out: n rows. Heads from `first` up to `last`. scratch: 2 x head_size f32.
+ * itself. head_size: a multiple of 8. state: offset of S in a slot. out: n rows. Heads from `first` up to `last`. scratch:
+ * 2 x head_size f32.
  */
 export function wkv6(
   table: usize,

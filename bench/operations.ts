@@ -53,7 +53,7 @@ for (const build of list(chosen.builds) as Build[]) {
     const params = numbers(PARAMS * CHANNELS);
     const first = numbers(n * CHANNELS);
     const out = numbers(MIXES * n * CHANNELS);
-    const scratch = arena.alloc(PARAMS * HEAD * 4);
+    const scratch = arena.alloc(14 * HEAD * 4);
     const S = CHANNELS * 4; // after the shift vector
     const row4 = n * CHANNELS * 4;
     const heads = CHANNELS / HEAD;

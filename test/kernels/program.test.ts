@@ -203,7 +203,7 @@ everywhere("norm_mix, quantize, wkv7: any number of ranks gives what one call of
     const [single, team] = [timed(), timed()];
     const heads = channels / size;
     const S = channels * 4;
-    const scratch = arena.output(6 * size * 4).at;
+    const scratch = arena.output(14 * size * 4).at;
     const time = [acts, stride, vectors, channels, size] as const;
     kernels.wkv7(rows.table, n, ...time, EPS, S, single.first.at, 1, single.out.at, 0, heads, scratch);
     const states = rows.to.map((slot) => slot.f32.slice());

@@ -161,7 +161,7 @@ function kernel({ kernels, arena }: Setting, given: Inputs, cuts: number[] = [],
   const vectors = arena.input(padded(PARAMS.map((name) => params[name])));
   const firstValues = isLayer0 ? arena.zeros(rows.n * width * 4) : arena.input(padded(given.firstValues));
   const out = arena.zeros(rows.n * width * 4);
-  const scratch = arena.output(6 * size * 4);
+  const scratch = arena.output(14 * size * 4);
   const ends = [0, ...cuts, channels / size];
   for (let i = 1; i < ends.length; i++) {
     kernels.wkv7(
