@@ -90,7 +90,7 @@ export function writeSampling(
   f32[SAMPLER_TEMPERATURE / 4] = s.temperature;
   f32[SAMPLER_TOP_P / 4] = s.topP;
   u32[SAMPLER_TOP_K / 4] = s.topK;
-  f32[SAMPLER_MIN_P / 4] = s.minP;
+  f32[SAMPLER_MIN_P / 4] = s.minP > 0 ? positive(s.minP) : 0;
   f32[SAMPLER_TYPICAL_P / 4] = s.typicalP < 1 ? positive(s.typicalP) : 0;
   f32[SAMPLER_TOP_N_SIGMA / 4] = s.topNSigma > 0 ? positive(s.topNSigma) : 0;
   u32.set(s.seed, SAMPLER_SEED / 4);

@@ -1,7 +1,7 @@
-/** The kernels' own exp, sigmoid and tanh, for references: math.test.ts checks them against float64. */
+/** The kernels' own exp, log, sigmoid and tanh, for references: math.test.ts checks them against float64. */
 import { builds, setting } from "./harness.ts";
 
-type Name = "exp4" | "sigmoid4" | "tanh4";
+type Name = "exp4" | "log4" | "sigmoid4" | "tanh4";
 
 /** Memory of its own, whatever the setting under test: no setting has this base. */
 const BASE = 2 * 65536;
