@@ -80,12 +80,19 @@ export const T_Q6_K = 14;
 export const T_IQ4_NL = 20;
 export const T_IQ4_XS = 23;
 export const T_BF16 = 30;
-/** Ours, in memory only: symmetric, blocks of 32, codes -63..63 and an f32 scale. */
-export const T_Q7_0 = 100;
+/** Ours, in memory only: symmetric, blocks of 32, codes -63..63 and an f32 scale. A number that GGML has given up. */
+export const T_Q7_0 = 31;
 /** Kinds of tiles: what a header holds, in units of 32 bytes. See `blocks.ts`. */
 export const TILE_SYMMETRIC = 1;
 export const TILE_MINIMUM = 2;
 export const TILE_HALVES = 4;
+/** Which types have what, one bit for each: tiles with minimums; tiles in halves; codes of four bits, two to a byte; codes of a full 8 bits. */
+export const TYPES_MINIMUM = (1 << T_Q4_1) | (1 << T_Q5_1) | (1 << T_Q4_K) | (1 << T_Q5_K);
+export const TYPES_HALVES = (1 << T_Q2_K) | (1 << T_Q3_K) | (1 << T_Q6_K);
+export const TYPES_NIBBLES = (1 << T_Q4_0) | (1 << T_Q4_1) | (1 << T_Q4_K);
+export const TYPES_FULL = (1 << T_Q8_0) | (1 << T_IQ4_NL) | (1 << T_IQ4_XS);
+/** Types that are not quantised. */
+export const TYPES_FLOAT = (1 << T_F32) | (1 << T_F16) | (1 << T_BF16);
 /** Bytes of 32 values of any quantised type taken apart; see `decode.ts`. */
 export const UNIT_BYTES = 48;
 

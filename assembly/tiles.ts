@@ -1,45 +1,46 @@
 // How the weights of each type lie in memory: what kind of tiles, which codes, how many bytes. Decided here and nowhere else.
 
 import { blocks } from "./blocks";
-import { block_bytes } from "./decode";
 import { DOT_8 } from "./dot";
 import {
   PIECE,
   T_F32,
-  T_IQ4_NL,
-  T_IQ4_XS,
-  T_Q2_K,
   T_Q3_K,
   T_Q4_0,
-  T_Q4_1,
-  T_Q4_K,
   T_Q5_0,
-  T_Q5_1,
-  T_Q5_K,
   T_Q6_K,
   T_Q7_0,
-  T_Q8_0,
   TILE_HALVES,
   TILE_MINIMUM,
   TILE_SYMMETRIC,
+  TYPES_FLOAT,
+  TYPES_FULL,
+  TYPES_HALVES,
+  TYPES_MINIMUM,
+  TYPES_NIBBLES,
 } from "./ops";
+
+// @ts-ignore: decorator
+@inline
+function one_of(type: i32, types: i32): bool {
+  return ((types >>> type) & 1) != 0;
+}
 
 /** The kind of a quantised type's tiles, or 0 for floats. A tile's header takes so many times 32 bytes. */
 export function tile_kind(type: i32): i32 {
-  if (block_bytes(type) == 0) return 0;
-  if (type == T_Q4_1 || type == T_Q5_1 || type == T_Q4_K || type == T_Q5_K) return TILE_MINIMUM;
-  if (type == T_Q2_K || type == T_Q3_K || type == T_Q6_K) return TILE_HALVES;
-  return TILE_SYMMETRIC;
+  if (one_of(type, TYPES_FLOAT)) return 0;
+  if (one_of(type, TYPES_MINIMUM)) return TILE_MINIMUM;
+  return one_of(type, TYPES_HALVES) ? TILE_HALVES : TILE_SYMMETRIC;
 }
 
 /** Are the codes stored two to a byte? */
 export function tile_nibbles(type: i32): bool {
-  return type == T_Q4_0 || type == T_Q4_1 || type == T_Q4_K;
+  return one_of(type, TYPES_NIBBLES);
 }
 
 /** Have the codes a full 8 bits? */
 function tile_full(type: i32): bool {
-  return type == T_Q8_0 || type == T_IQ4_NL || type == T_IQ4_XS;
+  return one_of(type, TYPES_FULL);
 }
 
 /** Can the codes be multiplied in 8-bit arithmetic? Those of a full 8 bits can be where the dot product of bytes is exact for them. */

@@ -4,7 +4,7 @@
  */
 
 import type { ConvertOptions } from "./api/convert.ts";
-import type { InspectOptions, ModelReport } from "./api/inspect.ts";
+import type { InspectOptions, ModelReport, TunedReport } from "./api/inspect.ts";
 import { type LoadOptions, loadModel } from "./api/load.ts";
 import type { Model } from "./api/model.ts";
 import type { ModelSource } from "./api/source.ts";
@@ -24,8 +24,8 @@ export const load = (source: ModelSource, options?: LoadOptions): Promise<Model>
 export const convert = async (source: ModelSource, sink: Sink, options?: ConvertOptions): Promise<void> =>
   (await import("./api/convert.ts")).convertModel(platform, source, sink, options);
 
-/** Says what a weights file holds and what running it would take, without reading its numbers. Throws as `load`. */
-export const inspect = async (source: ModelSource, options?: InspectOptions): Promise<ModelReport> =>
+/** Says what a weights file, a LoRA or a tuned state holds, and what running a model would take, without reading its numbers. Throws as `load`. */
+export const inspect = async (source: ModelSource, options?: InspectOptions): Promise<ModelReport | TunedReport> =>
   (await import("./api/inspect.ts")).inspectModel(platform, source, options);
 
 /** Downloads that are kept for the next time: what there is, and how to be rid of it. `load(url, { cache: true })` fills it. */

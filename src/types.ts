@@ -117,6 +117,10 @@ export interface TensorFile {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Names of tensors in the file that mean nothing here: they are left out, and worth a warning. */
   readonly unknown: readonly string[];
+  /** It is no model, but a LoRA or a tuned state. */
+  readonly tuned?: boolean;
+  /** What else is odd about the file or what lies beside it, but no error: a sentence each. */
+  readonly warnings?: readonly string[];
   readonly vocabulary?: Vocabulary;
   /** Epsilons and other facts a container may state, by canonical key. */
   readonly facts: ReadonlyMap<string, number | string>;

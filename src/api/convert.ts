@@ -10,7 +10,7 @@ import type { Source, TensorFile, Vocabulary } from "../types.ts";
 import { openWeights } from "../weights/open.ts";
 import type { Sink } from "../weights/sink.ts";
 import { withKernels } from "./plan.ts";
-import { type ModelSource, type SourceOptions, sourceOf, warnOfUnknown } from "./source.ts";
+import { type ModelSource, type SourceOptions, sourceOf, warnOf } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
 export interface ConvertOptions extends SourceOptions {
@@ -43,7 +43,7 @@ export async function convertModel(
   const source = await sourceOf(platform, from, options);
   const file = await openWeights(source, signal);
   try {
-    warnOfUnknown(file, options.onWarning);
+    warnOf(file, options.onWarning);
     const vocabulary = (tokens: number) => vocabularyOf(platform, file, source, tokens, options);
     const kernels = await (await withKernels(platform, options.kernels, signal)).kernels("plain");
     await convert(file, sink, kernels, { container, type, vocabulary, onProgress, signal });

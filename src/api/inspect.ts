@@ -6,6 +6,7 @@ import type { Platform } from "../engine/platform.ts";
 import { configOf, type Version } from "../model/config.ts";
 import { planOf } from "../model/plan.ts";
 import { Tensors } from "../model/tensors.ts";
+import { type TunedParts, tunedParts } from "../model/tuned.ts";
 import type { Form, Source, TensorFile, TensorInfo } from "../types.ts";
 import { openWeights } from "../weights/open.ts";
 import { arrangementOf, type PlanOptions } from "./plan.ts";
@@ -31,11 +32,24 @@ export interface TensorReport {
   readonly bytes: number;
 }
 
-export interface ModelReport {
+/** What is said of every file. */
+interface FileReport {
   readonly name: string;
   readonly container: TensorFile["container"];
   /** The files that it lies in, with their sizes in bytes. */
   readonly files: readonly { name: string; bytes: number }[];
+  /** Number types in the file. */
+  readonly types: Readonly<Record<string, { tensors: number; numbers: number; bytes: number }>>;
+  /** Names of tensors in the file that mean nothing here. */
+  readonly unknownTensors: readonly string[];
+  readonly tensors: readonly TensorReport[];
+}
+
+/** A LoRA, or a tuned state. */
+export interface TunedReport extends FileReport, TunedParts {}
+
+export interface ModelReport extends FileReport {
+  readonly kind: "model";
   readonly version: Version;
   readonly layers: number;
   readonly width: number;
@@ -45,8 +59,6 @@ export interface ModelReport {
   /** Rows of the embedding. */
   readonly vocab: number;
   readonly parameters: number;
-  /** Number types in the file. */
-  readonly types: Readonly<Record<string, { tensors: number; numbers: number; bytes: number }>>;
   /** Bytes of memory that `load` would take with these options, and of that, the weights; and whether that much can be addressed. */
   readonly memory: {
     readonly bytes: number;
@@ -64,33 +76,31 @@ export interface ModelReport {
   };
   /** Names, epsilons and sizes that the container states. */
   readonly facts: Readonly<Record<string, number | string>>;
-  /** Names of tensors in the file that mean nothing here. */
-  readonly unknownTensors: readonly string[];
-  readonly tensors: readonly TensorReport[];
 }
 
 export async function inspectModel(
   platform: Platform,
   from: ModelSource,
   options: InspectOptions = {},
-): Promise<ModelReport> {
+): Promise<ModelReport | TunedReport> {
   const { weights, signal } = options;
   const { arrangement, planner: plan } = await arrangementOf(platform, options, signal);
   const source = await sourceOf(platform, from, options);
   const file = await openWeights(source, signal);
   try {
+    for (const warning of file.warnings ?? []) options.onWarning?.(warning);
+    const tuned = tunedParts(file);
+    if (tuned) return { ...reportOf(source, file), ...tuned };
     const { normEps, headNormEps, rescaleEvery, ...sizes } = configOf(file);
     const planner = new Planner({ ...plan, limit: Number.POSITIVE_INFINITY });
     const spec = await planOf(configOf(file), new Tensors(file, planner, weights), planner);
     const used = new Set(planner.loads.map(({ tensor }) => tensor.name));
     const tensors = [...file.tensors.values()];
     return {
-      name: String(file.facts.get("general.name") ?? file.name),
-      container: file.container,
-      files: filesOf(source, tensors),
+      ...reportOf(source, file),
+      kind: "model",
       ...sizes,
       parameters: tensors.reduce((sum, tensor) => sum + (used.has(tensor.name) ? countOf(tensor) : 0), 0),
-      types: typesOf(tensors),
       memory: {
         bytes: spec.bytes,
         weights: spec.weightBytes,
@@ -100,20 +110,30 @@ export async function inspectModel(
       stateBytes: spec.slotBytes,
       vocabulary: await vocabularyOf(platform, file, source, sizes.vocab, signal),
       facts: Object.fromEntries(file.facts),
-      unknownTensors: file.unknown,
-      tensors: tensors.map(({ name, fileName, dtype, shape, transposed, form, bytes }) => ({
-        name,
-        fileName,
-        type: dtype,
-        shape,
-        transposed,
-        ...(form && { form }),
-        bytes,
-      })),
     };
   } finally {
     await file.close();
   }
+}
+
+function reportOf(source: Source, file: TensorFile): FileReport {
+  const tensors = [...file.tensors.values()];
+  return {
+    name: String(file.facts.get("general.name") ?? file.name),
+    container: file.container,
+    files: filesOf(source, tensors),
+    types: typesOf(tensors),
+    unknownTensors: file.unknown,
+    tensors: tensors.map(({ name, fileName, dtype, shape, transposed, form, bytes }) => ({
+      name,
+      fileName,
+      type: dtype,
+      shape,
+      transposed,
+      ...(form && { form }),
+      bytes,
+    })),
+  };
 }
 
 const countOf = ({ shape }: TensorInfo): number => shape.reduce((a, b) => a * b, 1);

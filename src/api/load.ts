@@ -15,7 +15,7 @@ import type { TensorFile } from "../types.ts";
 import { openTuned, openWeights } from "../weights/open.ts";
 import type { Model } from "./model.ts";
 import { arrangementOf, type PlanOptions } from "./plan.ts";
-import { type ModelSource, type SourceOptions, sourceOf, warnOfUnknown } from "./source.ts";
+import { type ModelSource, type SourceOptions, sourceOf, warnOf } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
 export type { ModelSource };
@@ -83,9 +83,9 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
     made.catch(() => {});
     file = await openWeights(source, signal);
     const config = configOf(file, lnXEpsilon);
-    warnOfUnknown(file, options.onWarning);
+    warnOf(file, options.onWarning);
     if (lora) change = await openTuned(await sourceOf(platform, lora.source, options), signal);
-    if (change) warnOfUnknown(change, options.onWarning);
+    if (change) warnOf(change, options.onWarning);
     const tuned = merging && change && merging.applyLora(file, change, lora, config.rescaleEvery);
     const planner = new Planner({ ...plan, rows: options.rows ?? plan.rows, base: options.base });
     const spec = await planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);

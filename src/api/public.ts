@@ -23,7 +23,7 @@ export type { Tokenizer } from "../text/tokenizer.ts";
 export type { CacheReport, HfTokenizer } from "../types.ts";
 export type { Sink } from "../weights/sink.ts";
 export type { ConvertOptions } from "./convert.ts";
-export type { InspectOptions, ModelReport, TensorReport } from "./inspect.ts";
+export type { InspectOptions, ModelReport, TensorReport, TunedReport } from "./inspect.ts";
 export type { LoadOptions, LoraOptions } from "./load.ts";
 export type { Model, ModelInfo } from "./model.ts";
 export type { FeedOptions, Prompt, Session } from "./session.ts";

@@ -17,9 +17,10 @@ export type ModelSource =
   | Response
   | ReadableStream<Uint8Array>;
 
-/** Says which tensors of a file are left out because they mean nothing here, if there are any. */
-export function warnOfUnknown(file: TensorFile, onWarning: ((message: string) => void) | undefined): void {
-  const { unknown, name } = file;
+/** Says what is odd about a file, such as tensors that are left out because they mean nothing here. */
+export function warnOf(file: TensorFile, onWarning: ((message: string) => void) | undefined): void {
+  const { unknown, name, warnings = [] } = file;
+  for (const warning of warnings) onWarning?.(warning);
   if (unknown.length === 0) return;
   const some = unknown.slice(0, 5).join(", ");
   const more = unknown.length > 5 ? ` and ${unknown.length - 5} more` : "";

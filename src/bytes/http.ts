@@ -163,6 +163,8 @@ class HttpSource implements HttpFile {
 
   #held: Blocks;
   readonly #chunks: Chunks;
+  /** The file's first and last bytes, once reads have left them. */
+  readonly #ends: { readonly start: number; readonly bytes: Uint8Array }[] = [];
   #body: Body | undefined;
   #window = FIRST_WINDOW;
   /** Tries that failed in a row, and what came since the last one. */
@@ -212,6 +214,7 @@ class HttpSource implements HttpFile {
   }
 
   async close(): Promise<void> {
+    this.#ends.length = 0;
     if (this.#life.signal.aborted) return;
     this.#life.abort(closedSource(this.name));
     this.#hangUp();
@@ -221,8 +224,11 @@ class HttpSource implements HttpFile {
   async #sibling(name: string, signal?: AbortSignal): Promise<Source | undefined> {
     this.#checkOpen();
     checkFileName(name, this.name);
+    const url = new URL(encodeURIComponent(name), this.#url);
+    // A query may choose a version, or hold a token.
+    url.search = this.#url.search;
     try {
-      return await httpSource(new URL(encodeURIComponent(name), this.#url), { ...this.#options, signal, from: 0 });
+      return await httpSource(url, { ...this.#options, signal, from: 0 });
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -239,8 +245,14 @@ class HttpSource implements HttpFile {
     this.#checkOpen();
     const { length } = bytes;
     if (length === 0) return bytes;
-    if (!this.#whole && (offset < this.#held.start || offset > this.#held.end + SKIPPED)) this.#jump(offset);
     this.#failed = 0;
+    const end = this.#ends.find(({ start, bytes: held }) => offset >= start && offset + length <= start + held.length);
+    if (end) {
+      bytes.set(end.bytes.subarray(offset - end.start, offset - end.start + length));
+      return bytes;
+    }
+    if (!this.#whole && (offset < this.#held.start || offset > this.#held.end + SKIPPED))
+      await this.#jump(offset, signal);
     for (let done = 0; ; ) {
       const ready = Math.min(this.#held.end - offset, length);
       if (ready > done) {
@@ -253,16 +265,35 @@ class HttpSource implements HttpFile {
     }
   }
 
-  /** Goes on elsewhere in the file. */
-  #jump(offset: number): void {
+  /** Goes on elsewhere in the file. Its first and its last bytes are kept, since some containers are read from both ends. */
+  async #jump(offset: number, signal?: AbortSignal): Promise<void> {
+    const held = this.#held;
+    if (held.start === 0) {
+      // What was asked for first comes in any case, and the connection can be used again then.
+      while (this.#body && held.end < Math.min(this.size, FIRST_WINDOW)) await this.#more(FIRST_WINDOW, signal);
+      this.#keep(0, Math.min(held.end, FIRST_WINDOW));
+    }
+    const last = Math.max(0, this.size - FIRST_WINDOW);
+    if (held.end === this.size) this.#keep(Math.max(held.start, last), this.size);
     this.#hangUp();
-    this.#held.restart(offset);
+    const end = this.#ends.find(({ start, bytes }) => offset >= start && offset < start + bytes.length);
+    held.restart(end?.start ?? Math.min(offset, last));
+    if (end) held.append(end.bytes);
     this.#window = FIRST_WINDOW;
+  }
+
+  #keep(start: number, end: number): void {
+    if (this.#ends.some((other) => other.start === start)) return;
+    const bytes = new Uint8Array(end - start);
+    this.#held.copy(start, bytes);
+    this.#ends.push({ start, bytes });
   }
 
   /** Waits for bytes after those held, or for the end of a request. `to`: how far they are wanted now. */
   #more(to: number, signal?: AbortSignal): Promise<void> {
     return this.#persist(async () => {
+      const next = this.#body ? undefined : this.#ends.find(({ start }) => start === this.#held.end);
+      if (next) return this.#held.append(next.bytes);
       this.#body ??= await this.#request(to, signal);
       if (this.#body) await this.#take(this.#body, signal);
     }, signal);
@@ -272,7 +303,8 @@ class HttpSource implements HttpFile {
   async #request(to: number, signal?: AbortSignal): Promise<Body | undefined> {
     const from = this.#held.end;
     const controller = new AbortController();
-    const end = Math.min(Math.max(to, from + this.#window), this.#size ?? Number.POSITIVE_INFINITY);
+    const limits = this.#ends.map(({ start }) => start).filter((start) => start > from);
+    const end = Math.min(Math.max(to, from + this.#window), this.#size ?? Number.POSITIVE_INFINITY, ...limits);
     try {
       const range = this.#whole ? undefined : ([from, end] as const);
       const answer = await this.#wait(

@@ -61,7 +61,9 @@ export async function ask(
   try {
     response = await fetch(url, { headers: sent, signal, ...(cache && { cache }) });
   } catch (cause) {
-    throw new Failure("again", reason(cause));
+    const why = reason(cause);
+    // Redirects that lead in a circle do so again. Not every runtime says that it was this.
+    throw new Failure(/redirect/i.test(why) ? "stop" : "again", why);
   }
   return judge(response, range);
 }

@@ -1,16 +1,19 @@
-/** `rwkv inspect`: says what a weights file holds, and what running it would take. */
+/** `rwkv inspect`: says what a weights file, a LoRA or a tuned state holds, and what running a model would take. */
 
 import type { CommandDef } from "citty";
-import type { InspectOptions, ModelReport, TensorReport } from "../index.ts";
+import type { InspectOptions, ModelReport, TensorReport, TunedReport } from "../index.ts";
 import type { Arguments, Switches } from "./arguments.ts";
 import { interruption } from "./interrupt.ts";
 import { threadsOf } from "./run.ts";
-import { printable, write } from "./terminal.ts";
+import { printable, warn, write } from "./terminal.ts";
 
 export const inspectCommand: CommandDef = {
-  meta: { name: "inspect", description: "Say what a model's file holds and what running it takes" },
+  meta: { name: "inspect", description: "Say what a file holds, and what running it takes" },
   args: {
-    model: { type: "positional", description: "A model: a file, a folder, an address, or hf:owner/repo/file" },
+    model: {
+      type: "positional",
+      description: "A model, a LoRA or a tuned state: a file, a folder, an address, or hf:owner/repo/file",
+    },
     tensors: { type: "boolean", description: "List the tensors too" },
     json: { type: "boolean", description: "Write JSON" },
     threads: {
@@ -33,12 +36,15 @@ async function inspectFile(args: Arguments & Switches): Promise<void> {
   const weights = args.weights as InspectOptions["weights"];
   const signal = interruption();
   const { inspect } = await import("../index.ts");
-  const { tensors, ...report } = await inspect(args.model!, { threads, weights, signal });
+  const warnings: string[] = [];
+  const onWarning = (warning: string) => void warnings.push(warning);
+  const { tensors, ...report } = await inspect(args.model!, { threads, weights, signal, onWarning });
   const text = args.json
     ? JSON.stringify(args.tensors ? { ...report, tensors } : report, null, 2)
     : [...linesOf(report), ...(args.tensors ? ["", ...table(tensors)] : [])].join("\n");
   // A file's names must not steer a terminal; a program that reads JSON wants them as they are.
   await write(process.stdout, `${args.json && !process.stdout.isTTY ? text : printable(text)}\n`);
+  for (const warning of warnings) warn(warning);
 }
 
 const CONTAINERS = { gguf: "GGUF", safetensors: "safetensors", pth: "PyTorch (.pth)", ggmf: "rwkv.cpp (ggmf)" };
@@ -46,24 +52,64 @@ const CONTAINERS = { gguf: "GGUF", safetensors: "safetensors", pth: "PyTorch (.p
 /** Most names of tensors that mean nothing here, and most files, that are worth listing. */
 const LISTED = 8;
 
-function linesOf(report: Omit<ModelReport, "tensors">): string[] {
-  const { files, types, memory, vocabulary, facts, unknownTensors, heads, headSize } = report;
+type Line = [label: string, text: string];
+type Report<T> = Omit<T, "tensors">;
+
+function linesOf(report: Report<ModelReport> | Report<TunedReport>): string[] {
+  const { files, types, unknownTensors } = report;
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  const inHeads = heads > 0 ? ` (${heads} heads of ${headSize})` : "";
-  const lines: [label: string, text: string][] = [
-    ["model", `${report.name}: RWKV-${report.version}, ${count(report.parameters)} parameters`],
-    ["sizes", `${report.layers} layers, width ${report.width}${inHeads}, FFN ${report.ffn}, ${report.vocab} tokens`],
+  const lines: Line[] = [
+    ...(report.kind === "model" ? modelLines(report) : tunedLines(report)),
     ["container", `${CONTAINERS[report.container]}, ${bytesText(total)}`],
     ["files", listed(files.map(({ name, bytes }) => `${name} (${bytesText(bytes)})`))],
-    ...Object.entries(types).map(([type, { tensors, numbers, bytes }]): [string, string] => [
-      type,
-      `${plural(tensors, "tensor")}, ${count(numbers)} numbers, ${bytesText(bytes)}`,
-    ]),
+    ...Object.entries(types).map(
+      ([type, { tensors, numbers, bytes }]): Line => [
+        type,
+        `${plural(tensors, "tensor")}, ${count(numbers)} numbers, ${bytesText(bytes)}`,
+      ],
+    ),
+    ...(report.kind === "model" ? neededLines(report) : []),
+    ["left out", unknownTensors.length > 0 ? `${listed(unknownTensors)}: names that mean nothing here` : ""],
+  ];
+  return lines.filter(([, text]) => text !== "").map(([label, text]) => `${label.padEnd(11)} ${oneLine(text)}`);
+}
+
+function modelLines(report: Report<ModelReport>): Line[] {
+  const { heads, headSize } = report;
+  const inHeads = heads > 0 ? ` (${heads} heads of ${headSize})` : "";
+  return [
+    ["model", `${report.name}: RWKV-${report.version}, ${count(report.parameters)} parameters`],
+    ["sizes", `${report.layers} layers, width ${report.width}${inHeads}, FFN ${report.ffn}, ${report.vocab} tokens`],
+  ];
+}
+
+function tunedLines({
+  kind,
+  name,
+  layers,
+  matrices,
+  ranks,
+  states,
+  stateShape = [],
+  whole,
+}: Report<TunedReport>): Line[] {
+  const rank = `rank${ranks.length > 1 ? "s" : ""} ${ranks.join(", ")}`;
+  return [
+    [kind === "lora" ? "LoRA" : "state", `${name}: ${plural(layers, "layer")}`],
+    ["matrices", matrices > 0 ? `${matrices} changed, ${rank}` : ""],
+    ["states", states > 0 ? `for ${plural(states, "layer")}, ${stateShape.join(" x ")} each` : ""],
+    ["whole", whole.length > 0 ? `${listed(whole)}: in the place of the model's` : ""],
+  ];
+}
+
+function neededLines({ memory, stateBytes, vocabulary, facts }: Report<ModelReport>): Line[] {
+  const tooLarge = memory.fits ? "" : "; that is more than WebAssembly can address: choose smaller --weights";
+  return [
     [
       "memory",
-      `${bytesText(memory.bytes)} with ${plural(memory.threads, "thread")}, of which the weights take ${bytesText(memory.weights)}${memory.fits ? "" : "; that is more than WebAssembly can address: choose smaller --weights"}`,
+      `${bytesText(memory.bytes)} with ${plural(memory.threads, "thread")}, of which the weights take ${bytesText(memory.weights)}${tooLarge}`,
     ],
-    ["state", `${bytesText(report.stateBytes)} for each session`],
+    ["state", `${bytesText(stateBytes)} for each session`],
     ["vocabulary", vocabulary.note],
     [
       "facts",
@@ -73,9 +119,7 @@ function linesOf(report: Omit<ModelReport, "tensors">): string[] {
         )
         .join(", "),
     ],
-    ["left out", unknownTensors.length > 0 ? `${listed(unknownTensors)}: names that mean nothing here` : ""],
   ];
-  return lines.filter(([, text]) => text !== "").map(([label, text]) => `${label.padEnd(11)} ${oneLine(text)}`);
 }
 
 /** One line for each tensor, in columns. */

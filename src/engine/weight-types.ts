@@ -1,6 +1,17 @@
-/** The types of weights: how many bytes each takes in a file and in memory. assembly/tiles.ts has the same of the kernels' side. */
+/** The types of weights: how many bytes each takes in a file and in memory. assembly/tiles.ts says the same to the kernels. */
 
-import { BLOCK, PIECE, T_Q7_0, TILE_HALVES, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
+import {
+  BLOCK,
+  PIECE,
+  T_Q7_0,
+  TILE_HALVES,
+  TILE_MINIMUM,
+  TILE_SYMMETRIC,
+  TYPES_FLOAT,
+  TYPES_HALVES,
+  TYPES_MINIMUM,
+  TYPES_NIBBLES,
+} from "../../assembly/ops.ts";
 import type { DType } from "../types.ts";
 import { DTYPES } from "../weights/dtype.ts";
 
@@ -24,29 +35,18 @@ export const TARGET_TYPES: readonly WeightType[] = [
   "q4_0",
 ];
 
+/** `types`: one of the sets in assembly/ops.ts. */
+const isOneOf = (type: WeightType, types: number): boolean => ((types >>> WEIGHT_TYPES[type]) & 1) === 1;
+
 /** How the tiles of a quantised type look in memory, a TILE_* number; 0 for floats. See assembly/blocks.ts. */
 export function tileKind(type: WeightType): number {
-  switch (type) {
-    case "f32":
-    case "f16":
-    case "bf16":
-      return 0;
-    case "q4_1":
-    case "q5_1":
-    case "q4_k":
-    case "q5_k":
-      return TILE_MINIMUM;
-    case "q2_k":
-    case "q3_k":
-    case "q6_k":
-      return TILE_HALVES;
-    default:
-      return TILE_SYMMETRIC;
-  }
+  if (isOneOf(type, TYPES_FLOAT)) return 0;
+  if (isOneOf(type, TYPES_MINIMUM)) return TILE_MINIMUM;
+  return isOneOf(type, TYPES_HALVES) ? TILE_HALVES : TILE_SYMMETRIC;
 }
 
 /** Are the codes stored two to a byte? */
-export const tileNibbles = (type: WeightType): boolean => type === "q4_0" || type === "q4_1" || type === "q4_k";
+export const tileNibbles = (type: WeightType): boolean => isOneOf(type, TYPES_NIBBLES);
 
 /** Bytes of one row in a file's layout. */
 export const storedRow = (type: WeightType, columns: number): number => {

@@ -32,6 +32,11 @@ const MOST = { layers: 1024, width: 65536, vocab: 1 << 20 };
  */
 export function configOf(file: TensorFile, lnXEpsilon?: number): Config {
   const { tensors, name } = file;
+  if (file.tuned)
+    throw new RwkvError(
+      "weights",
+      `${name} is what fine-tuning leaves, not a model: load the model that it belongs to, with a LoRA as \`lora\`; a tuned state is for model.initialState().`,
+    );
   const has = (key: string) => tensors.has(`blocks.0.att.${key}`);
   const shape = (key: string): readonly number[] => {
     const tensor = tensors.get(key);

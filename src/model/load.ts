@@ -29,6 +29,15 @@ const mergeOf = (load: Load) => (load.kind === "matrix" ? load.merge : undefined
 const bytesOf = (load: Load): number =>
   load.tensor.bytes + (mergeOf(load)?.a.bytes ?? 0) + (mergeOf(load)?.b.bytes ?? 0);
 
+/** In the order of the file: over a network, stepping back costs a request. */
+function inFileOrder(loads: readonly Load[]): Load[] {
+  const files = new Map<Source, number>();
+  for (const { tensor } of loads) if (!files.has(tensor.source)) files.set(tensor.source, files.size);
+  return [...loads].sort(
+    (a, b) => files.get(a.tensor.source)! - files.get(b.tensor.source)! || a.tensor.offset - b.tensor.offset,
+  );
+}
+
 /**
  * Loads everything; answers the model's fingerprint, a hash over its small tensors, the same for all weight types. `tuned`: where
  * tensors come from that are not the model's own; all of them, and how they were merged, belong to the fingerprint.
@@ -144,14 +153,8 @@ export async function loadTensors(
     }
   };
 
-  // In the order of the file: over a network, stepping back costs a request. With a change, in the order of the plan, which the
-  // fingerprint must not depart from.
-  const files = new Map<Source, number>();
-  for (const { tensor } of loads) if (!files.has(tensor.source)) files.set(tensor.source, files.size);
-  const inOrder = [...loads].sort(
-    (a, b) => files.get(a.tensor.source)! - files.get(b.tensor.source)! || a.tensor.offset - b.tensor.offset,
-  );
-  for (const load of tuned.size > 0 ? loads : inOrder) {
+  // With a change in the order of the plan, which the fingerprint must not depart from.
+  for (const load of tuned.size > 0 ? loads : inFileOrder(loads)) {
     const merge = mergeOf(load);
     if (merge) {
       // The change's half a is one matrix, of inputs x rank, in a place that serves one change after another.

@@ -42,6 +42,9 @@ const MOST_BYTES = 32 << 20;
 /** What files whose residual stream is halved every so many layers have scaled to match. */
 const HALVED = /^blocks\.(\d+)\.(att\.output|ffn\.value)\.weight$/;
 
+/** The large matrices of layers. */
+const LARGE = /^blocks\.\d+\.(att|ffn)\.(receptance|key|value|gate|output)\.weight$/;
+
 /** Checks the numbers. Throws `RwkvError` "input". */
 export function checkScale({ alpha, strength = 1 }: LoraScale): void {
   const known = (x: unknown): x is number => typeof x === "number" && Number.isFinite(x);
@@ -99,6 +102,13 @@ export function applyLora(base: TensorFile, lora: TensorFile, scale: LoraScale, 
       tensors.set(name, tensor);
       replaced.push(name);
     }
+  }
+  const whole = [...base.tensors.keys()].filter((name) => LARGE.test(name));
+  if (whole.filter((name) => replaced.includes(name)).length * 2 > whole.length) {
+    throw new RwkvError(
+      "unsupported",
+      `${lora.name} is a whole model and no LoRA: most matrices of ${base.name} would be replaced. Load it by itself.`,
+    );
   }
   if (merges.size === 0 && replaced.length === 0) {
     throw new RwkvError(

@@ -4,6 +4,7 @@
  */
 
 import { hex8, xxhash32 } from "../bytes/hash.ts";
+import { isRecord, parseJson } from "../bytes/json.ts";
 import type { StatePart } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
 
@@ -70,13 +71,8 @@ export function decodeState(
   const length = view.getUint32(MAGIC.length, true);
   const start = MAGIC.length + 4 + length;
   if (length > MOST_HEADER || start > bytes.length) throw bad("it is cut off within its header");
-  let header: Header;
-  try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(MAGIC.length + 4, start)));
-  } catch {
-    throw bad("its header is damaged");
-  }
-  if (header === null || typeof header !== "object") throw bad("its header is damaged");
+  const header = headerOf(bytes.subarray(MAGIC.length + 4, start));
+  if (!header) throw bad("its header is damaged");
   if (header.fingerprint !== identity.fingerprint || header.version !== identity.version) {
     throw new RwkvError(
       "state",
@@ -100,4 +96,14 @@ export function decodeState(
   const state = new Float32Array(count);
   for (let i = 0; i < count; i++) state[i] = view.getFloat32(start + i * 4, true);
   return { position: header.position, state };
+}
+
+/** What the header says; `undefined` if it is none. Its values may be of any type, and are only compared. */
+function headerOf(bytes: Uint8Array): Header | undefined {
+  try {
+    const json = parseJson("header", bytes);
+    return isRecord(json) ? (json as unknown as Header) : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -3,6 +3,7 @@
  * @huggingface/tokenizers passes over much in silence: what it gets from here has tokens for all text, merges that lead
  * to tokens, ids that are unique, and no regular expressions of strangers.
  */
+import { isRecord, parseJson } from "../bytes/json.ts";
 import { RwkvError } from "../errors.ts";
 import { MAX_TOKEN_BYTES } from "./trie.ts";
 import { MAX_IDS } from "./vocab.ts";
@@ -20,7 +21,7 @@ export interface TokenizerJson {
 
 type Json = Record<string, unknown>;
 /** Throws: what is wrong with the file. */
-type Fail = (what: string, cause?: unknown) => never;
+type Fail = (what: string) => never;
 
 /** UTF-16 units, or bytes. The Pile's file has 2.5 million. */
 const MAX_FILE = 1 << 25;
@@ -52,8 +53,8 @@ const BYTES = new Map(BYTE_CHARACTERS.map((character, byte) => [character, byte]
  * @throws RwkvError `weights` if the file is damaged or contradicts itself; `unsupported` if it describes another kind of tokenizer.
  */
 export function readTokenizerJson(json: string | Uint8Array, name: string): TokenizerJson {
-  const damaged: Fail = (what, cause) => {
-    throw new RwkvError("weights", `${name}: ${what}; the file is damaged, or no tokenizer.json`, { cause });
+  const damaged: Fail = (what) => {
+    throw new RwkvError("weights", `${name}: ${what}; the file is damaged, or no tokenizer.json`);
   };
   const unsupported: Fail = (what) => {
     throw new RwkvError(
@@ -62,7 +63,7 @@ export function readTokenizerJson(json: string | Uint8Array, name: string): Toke
     );
   };
 
-  const { model, added_tokens: added = [], normalizer = null, pre_tokenizer: split } = parse(json, damaged);
+  const { model, added_tokens: added = [], normalizer = null, pre_tokenizer: split } = parse(json, name, damaged);
   if (!isRecord(model) || !isRecord(model.vocab) || !Array.isArray(model.merges) || !Array.isArray(added))
     return damaged("it has no model with a vocabulary and merges");
   checkKind(model, normalizer, split, unsupported);
@@ -90,16 +91,10 @@ export function readTokenizerJson(json: string | Uint8Array, name: string): Toke
   return { tokens: tokens.list(), byteTokens, end, parts };
 }
 
-function parse(json: string | Uint8Array, damaged: Fail): Json {
+function parse(json: string | Uint8Array, name: string, damaged: Fail): Json {
   if (json.length > MAX_FILE)
     return damaged(`it is too large for a vocabulary (${json.length} bytes, limit ${MAX_FILE})`);
-  let value: unknown;
-  try {
-    const text = typeof json === "string" ? json : new TextDecoder("utf-8", { fatal: true }).decode(json);
-    value = JSON.parse(text.replace(/^\ufeff/, ""));
-  } catch (cause) {
-    return damaged("what should be JSON is not", cause);
-  }
+  const value = parseJson(name, typeof json === "string" ? new TextEncoder().encode(json) : json);
   return isRecord(value) ? value : damaged("it holds no object");
 }
 
@@ -179,9 +174,6 @@ class Tokens {
     return Array.from(this.#bytes, (bytes) => bytes ?? NOTHING);
   }
 }
-
-const isRecord = (value: unknown): value is Json =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** A token in a message: its beginning, if it is long. */
 const quote = (text: string): string => JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);

@@ -4,6 +4,7 @@
  */
 import { type FileTensor, type Kind, LAYER, type Naming, own, type Target } from "./names.ts";
 import { officialNaming } from "./names-official.ts";
+import { areTuned, tunedNaming } from "./names-tuned.ts";
 
 const MODEL: Readonly<Record<string, string>> = {
   "rwkv.embeddings.weight": "emb.weight",
@@ -80,8 +81,9 @@ const flaNaming: Naming = (name): Target | undefined => {
 /** Finds out, from the names themselves, how the tensors of a `.pth` or `.safetensors` file are named. */
 export function namingOf(found: readonly FileTensor[]): {
   naming: Naming;
-  style: "official" | "transformers" | "fla";
+  style: "official" | "transformers" | "fla" | "tuned";
 } {
+  if (areTuned(found.map(({ name }) => name))) return { naming: tunedNaming, style: "tuned" };
   const any = (pattern: RegExp) => found.some(({ name }) => pattern.test(name));
   if (any(/^rwkv\.blocks\./)) return { naming: transformersNaming, style: "transformers" };
   if (any(/^model\.layers\./)) return { naming: flaNaming, style: "fla" };

@@ -33,6 +33,9 @@ const ALLOWED: ReadonlySet<number> = new Set([
 /** A longer number is none that counts bytes. */
 const LONGEST_NUMBER = 6;
 
+/** Thrown by what a pickle calls, when that makes no sense. What it says is passed on; what the machine says of itself is not. */
+export class Nonsense extends Error {}
+
 export interface Pickle {
   readonly value: unknown;
   /** Where the pickle ends in the bytes it was read from. */
@@ -43,7 +46,7 @@ export interface Pickle {
  * What the first pickle in `bytes` holds: dictionaries as `Map`s, lists and tuples as arrays.
  *
  * `globals`: what a name such as `collections.OrderedDict` stands for; functions are called with Python's arguments, and
- * throw an `Error` for those that make no sense. `persistent`: what an object that is stored elsewhere stands for.
+ * throw `Nonsense` for those that make none. `persistent`: what an object that is stored elsewhere stands for.
  *
  * Errors: `unsupported` for names that are not in `globals`, instructions that torch.save does not write, and pickles beyond
  * the limits; `weights` for one that is damaged. Both name `file`.
@@ -91,7 +94,7 @@ export async function readPickle(
   const parser = new Parser({
     nameResolver: {
       resolve(module: unknown, name: unknown) {
-        if (typeof module !== "string" || typeof name !== "string") throw new Error("a name that is no text");
+        if (typeof module !== "string" || typeof name !== "string") throw new Nonsense("a name that is no text");
         const found = globals.get(`${module}.${name}`);
         if (found === undefined)
           throw refusal(`asks for Python's ${JSON.stringify(`${module}.${name}`.slice(0, 100))}`);
@@ -106,10 +109,10 @@ export async function readPickle(
   } catch (cause) {
     if (cause instanceof RwkvError) throw cause;
     if (bytes.length > MOST.bytes && reader.position >= MOST.bytes) throw refusal(`is longer than ${MOST.bytes} bytes`);
-    const problem = cause instanceof Error ? cause.message.slice(0, 200) : "";
+    const problem = cause instanceof Nonsense ? ` (${cause.message.slice(0, 200)})` : "";
     throw new RwkvError(
       "weights",
-      `${file}: its pickle makes no sense before byte ${Math.min(reader.position, bytes.length)} (${problem}); the file is damaged`,
+      `${file}: its pickle makes no sense before byte ${Math.min(reader.position, bytes.length)}${problem}; the file is damaged`,
       { cause },
     );
   }

@@ -6,7 +6,7 @@ import { RwkvError } from "../errors.ts";
 import type { Source, TensorFile } from "../types.ts";
 import { type Naming, nameTensors } from "./names.ts";
 import { namingOf } from "./names-hf.ts";
-import { MOST, readPickle } from "./pickle.ts";
+import { MOST, Nonsense, readPickle } from "./pickle.ts";
 import { readTorchPickle, type Storage, tensorsOf } from "./torch.ts";
 import { entrySource, lateSource, readZip, type ZipEntry } from "./zip.ts";
 
@@ -69,7 +69,7 @@ export async function openLegacyPth(source: Source, signal?: AbortSignal, naming
   if (MAGIC.some((byte, i) => byte !== start[i]))
     throw new RwkvError("unsupported", `${name} is a Python pickle, but not one of torch.save`);
   const none = () => {
-    throw new Error("a storage outside the model");
+    throw new Nonsense("a storage outside the model");
   };
   const system = await readPickle(name, start.subarray(MAGIC.length), new Map(), none);
   if (!(system.value instanceof Map) || system.value.get("little_endian") !== true)
@@ -111,14 +111,16 @@ export async function openLegacyPth(source: Source, signal?: AbortSignal, naming
 function fileOf(source: Source, value: unknown, sources: ReadonlyMap<Storage, Source>, naming?: Naming): TensorFile {
   const { name } = source;
   const found = tensorsOf(name, value, (storage) => sources.get(storage)!);
-  const { tensors, unknown } = nameTensors(name, found, naming ?? namingOf(found).naming);
+  const named = namingOf(found);
+  const { tensors, unknown } = nameTensors(name, found, naming ?? named.naming);
   const bytes = [...tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
   if (bytes > MOST_SHARING * source.size + (1 << 20))
     throw new RwkvError(
       "weights",
       `${name}: its tensors take ${bytes} bytes together, but the file has ${source.size}: too many are views of the same numbers; the file is damaged`,
     );
-  return { name, container: "pth", tensors, unknown, facts: new Map(), close: () => source.close() };
+  const close = () => source.close();
+  return { name, container: "pth", tensors, unknown, tuned: named.style === "tuned", facts: new Map(), close };
 }
 
 /** A whole file of the archive, if it is no longer than `limit`. */

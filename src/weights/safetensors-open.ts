@@ -1,8 +1,9 @@
 /** Models in safetensors: one file, or several with an index that says which tensor is where. */
+
+import { isRecord, readJson } from "../bytes/json.ts";
 import { RwkvError } from "../errors.ts";
 import type { Source, TensorFile } from "../types.ts";
 import { fileNameOf, type Siblings, withSiblings } from "./beside.ts";
-import { isRecord, readJson } from "./json.ts";
 import { type FileTensor, type Naming, nameTensors } from "./names.ts";
 import { namingOf } from "./names-hf.ts";
 import { readSafetensors } from "./safetensors.ts";
@@ -76,11 +77,11 @@ async function fileOf(
   given?: Naming,
 ): Promise<TensorFile> {
   const { name } = source;
-  const { naming, style } = given ? { naming: given, style: "official" } : namingOf(found);
+  const { naming, style } = given ? { naming: given, style: "tuned" } : namingOf(found);
   const { tensors, unknown } = nameTensors(name, found, naming);
-  // A config.json beside an official checkpoint may belong to anything.
-  const facts = style === "official" ? new Map<string, number>() : await readConfig(siblings, signal);
-  return { name, container: "safetensors", tensors, unknown, facts, close: () => siblings.close(true) };
+  const config = style === "tuned" ? NO_CONFIG : await readConfig(siblings, style === "official", signal);
+  const close = () => siblings.close(true);
+  return { name, container: "safetensors", tensors, unknown, tuned: style === "tuned", ...config, close };
 }
 
 /** Keys of config.json by the fact they state. */
@@ -89,12 +90,38 @@ const FACTS: Readonly<Record<string, readonly string[]>> = {
   layer_norm_epsilon: ["norm_eps", "layer_norm_epsilon"],
 };
 
-async function readConfig(siblings: Siblings, signal?: AbortSignal): Promise<Map<string, number>> {
-  const facts = new Map<string, number>();
+type Stated = Pick<TensorFile, "facts" | "warnings">;
+const NO_CONFIG: Stated = { facts: new Map() };
+
+/**
+ * What a config.json beside a model made for transformers says. Official checkpoints say all by their tensors, and one beside them may
+ * belong to anything: it is not followed, but if it is damaged, so may the rest of the folder be, and that is worth a warning.
+ */
+async function readConfig(siblings: Siblings, official: boolean, signal?: AbortSignal): Promise<Stated> {
+  if (!official) return await followConfig(siblings, signal);
+  try {
+    const source = await siblings.find("config.json", signal);
+    if (source) await readJson(source, LIMITS.config, signal);
+    return NO_CONFIG;
+  } catch (error) {
+    signal?.throwIfAborted();
+    const damaged = error instanceof RwkvError && (error.code === "weights" || error.code === "unsupported");
+    return damaged
+      ? { ...NO_CONFIG, warnings: [`${error.message}. It is ignored, as nothing in it is needed.`] }
+      : NO_CONFIG;
+  }
+}
+
+async function followConfig(siblings: Siblings, signal?: AbortSignal): Promise<Stated> {
   const source = await siblings.find("config.json", signal);
-  if (!source) return facts;
+  if (!source) return NO_CONFIG;
   const config = await readJson(source, LIMITS.config, signal);
-  if (!isRecord(config) || !/^rwkv/i.test(String(config.model_type))) return facts;
+  if (!isRecord(config)) throw new RwkvError("weights", `${source.name}: it holds no object; the file is damaged`);
+  if (!/^rwkv/i.test(String(config.model_type))) {
+    const type = JSON.stringify(config.model_type)?.slice(0, 50) ?? "none";
+    return { ...NO_CONFIG, warnings: [`${source.name} is ignored: its model_type is ${type}, which is no RWKV.`] };
+  }
+  const facts = new Map<string, number>();
   for (const [fact, keys] of Object.entries(FACTS)) {
     const key = keys.find((key) => config[key] !== undefined && config[key] !== null);
     if (key === undefined) continue;
@@ -103,5 +130,5 @@ async function readConfig(siblings: Siblings, signal?: AbortSignal): Promise<Map
       throw new RwkvError("weights", `${source.name}: ${key} is ${JSON.stringify(value)}, not a number above 0`);
     facts.set(fact, value);
   }
-  return facts;
+  return { facts };
 }

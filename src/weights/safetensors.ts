@@ -3,9 +3,10 @@
  * byte. The format's rules are kept: the tensors fill the rest of the file, without holes and without sharing bytes, so two
  * readers cannot see different things in one file. (github.com/huggingface/safetensors)
  */
+
+import { isRecord, parseJson } from "../bytes/json.ts";
 import { RwkvError } from "../errors.ts";
 import type { DType, Source } from "../types.ts";
-import { isRecord, parseJson } from "./json.ts";
 import type { FileTensor } from "./names.ts";
 
 /** Far above what models need: a model of a thousand tensors has a header of 150 kB. */

@@ -3,7 +3,7 @@ import { RwkvError } from "../errors.ts";
 import type { Source } from "../types.ts";
 import { isDType } from "./dtype.ts";
 import type { FileTensor } from "./names.ts";
-import { type Pickle, readPickle } from "./pickle.ts";
+import { Nonsense, type Pickle, readPickle } from "./pickle.ts";
 
 /** Types of storages by their name in Python. A type of numbers that is not read keeps its own name. */
 /* biome-ignore format: a table */
@@ -55,7 +55,7 @@ const LONGEST_NAME = 256;
 
 function sizes(value: unknown): number[] {
   const sound = Array.isArray(value) && value.length <= MOST_DIMS && value.every(isSize);
-  if (!sound) throw new Error("sizes that are none");
+  if (!sound) throw new Nonsense("sizes that are none");
   return [...value];
 }
 
@@ -66,18 +66,18 @@ function rebuildTensor(...args: unknown[]): Tensor {
   const [storage, offset] = args;
   const [shape, strides] = [sizes(args[2]), sizes(args[3])];
   if (args.length > 7 || !(storage instanceof Storage) || !isSize(offset) || shape.length !== strides.length)
-    throw new Error("a tensor that is none");
+    throw new Nonsense("a tensor that is none");
   return new Tensor(storage, offset, shape, strides);
 }
 
 /** `torch._utils._rebuild_parameter(tensor, requires_grad, hooks)`. */
 function rebuildParameter(...args: unknown[]): Tensor {
-  if (args.length !== 3 || !(args[0] instanceof Tensor)) throw new Error("a parameter that is no tensor");
+  if (args.length !== 3 || !(args[0] instanceof Tensor)) throw new Nonsense("a parameter that is no tensor");
   return args[0];
 }
 
 function orderedDict(...args: unknown[]): Map<unknown, unknown> {
-  if (args.length > 0) throw new Error("a dictionary made of something");
+  if (args.length > 0) throw new Nonsense("a dictionary made of something");
   return new Map();
 }
 
@@ -103,17 +103,17 @@ export async function readTorchPickle(file: string, bytes: Uint8Array): Promise<
   const persistent = (id: unknown): Storage => {
     const [tag, type, key, , length, view] = Array.isArray(id) ? id : [];
     const named = tag === "storage" && typeof key === "string" && key.length <= LONGEST_NAME;
-    if (!named || !(type instanceof StorageType) || !isSize(length)) throw new Error("a storage that is none");
-    if (view !== undefined && view !== null) throw new Error("a view of a storage, which is not read");
+    if (!named || !(type instanceof StorageType) || !isSize(length)) throw new Nonsense("a storage that is none");
+    if (view !== undefined && view !== null) throw new Nonsense("a view of a storage, which is not read");
     const known = storages.get(key);
     if (!known) {
-      if (!Number.isSafeInteger(length * type.width)) throw new Error(`storage "${key}" is too large`);
+      if (!Number.isSafeInteger(length * type.width)) throw new Nonsense(`storage "${key}" is too large`);
       const storage = new Storage(key, type.dtype, type.width, length);
       storages.set(key, storage);
       return storage;
     }
     if (known.dtype !== type.dtype || known.length !== length)
-      throw new Error(`storage "${key}" is described in two ways`);
+      throw new Nonsense(`storage "${key}" is described in two ways`);
     return known;
   };
   return { ...(await readPickle(file, bytes, GLOBALS, persistent)), storages };

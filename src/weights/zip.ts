@@ -63,10 +63,11 @@ export async function readZip(source: Source, signal?: AbortSignal): Promise<Map
     }
   } catch (cause) {
     if (failure) throw failure;
-    const problem = cause instanceof Error ? cause.message : String(cause);
+    // What is thrown as a plain error is a sentence of zip.js; anything else speaks of its insides.
+    const problem = cause instanceof Error && cause.constructor === Error ? ` (${cause.message})` : "";
     throw new RwkvError(
       "weights",
-      `${name}: the directory at the end of the zip archive cannot be read (${problem}); the file is cut off or damaged: download it again`,
+      `${name}: the directory at the end of the zip archive cannot be read${problem}; the file is cut off or damaged: download it again`,
       { cause },
     );
   }

@@ -1,6 +1,6 @@
 // `convert` as a user calls it: from bytes and paths, with the vocabulary that belongs there.
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type ConvertOptions, convert, inspect, load } from "rwkv-wasm";
+import { type ConvertOptions, convert, inspect, load, type ModelReport } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { entries } from "../weights/dialects.ts";
@@ -47,7 +47,7 @@ test("the shipped model through safetensors and back: the same text", async () =
 });
 
 test("the vocabulary: by the number of tokens, beside the file, as given, none", async () => {
-  const { vocabulary: bytes } = await inspect(await converted(PTH));
+  const { vocabulary: bytes } = (await inspect(await converted(PTH))) as ModelReport;
   assert.equal(bytes, { kind: "world", note: "World, from the weights file" });
   const vocabulary = Array.from({ length: 200 }, (_, i) => `${i + 1} 't${i}' ${`t${i}`.length}`).join("\n");
   copyFileSync(PTH, `${folder}/beside.pth`);
@@ -57,7 +57,7 @@ test("the vocabulary: by the number of tokens, beside the file, as given, none",
   const model = await load(beside, { threads: 0 });
   assert.equal([...model.tokenizer.encode("t7t19")], [8, 20]);
   await model.close();
-  const none = await inspect(await converted(PTH, { vocabulary: "none" }));
+  const none = (await inspect(await converted(PTH, { vocabulary: "none" }))) as ModelReport;
   assert.is(none.facts.tokenizer, "no_vocab");
 });
 
@@ -76,7 +76,7 @@ test("without a vocabulary that can be used it says so", async () => {
     /^input: .* has no vocabulary to put into GGUF: .*130 tokens.*"none" leaves it out/,
   );
   await converted(dull, { container: "safetensors" });
-  assert.is((await inspect(await converted(dull, { vocabulary: "none" }))).vocab, 130);
+  assert.is(((await inspect(await converted(dull, { vocabulary: "none" }))) as ModelReport).vocab, 130);
 });
 
 test("options out of range", async () => {

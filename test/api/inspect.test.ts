@@ -1,11 +1,26 @@
 // `inspect`: what it says of files of all kinds, and that it says it without reading them.
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { inspect, load } from "rwkv-wasm";
+import {
+  type InspectOptions,
+  inspect as inspectAny,
+  load,
+  type ModelReport,
+  type ModelSource,
+  type TunedReport,
+} from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { mergedFile, modelOf, pairs, part, pthOf, safetensorsOf as safetensorsOfParts } from "../model/tuned.ts";
 import { fla, rwkvCpp } from "../weights/dialects.ts";
 import { fixture } from "../weights/support.ts";
 import { ggmf, safetensors, safetensorsOf } from "../weights/writers.ts";
+
+/** What is said of a model. */
+async function inspect(source: ModelSource, options: InspectOptions): Promise<ModelReport> {
+  const report = await inspectAny(source, options);
+  if (report.kind !== "model") throw new Error(`a ${report.kind}`);
+  return report;
+}
 
 const of = (bytes: Uint8Array, options = {}) => inspect(new Uint8Array(bytes), { threads: 0, ...options });
 
@@ -104,6 +119,35 @@ test("a model that is too large for the memory is looked at all the same, and no
   } finally {
     rmSync(path);
   }
+});
+
+test("LoRAs and tuned states", async () => {
+  const tuned = async (bytes: Uint8Array) => (await inspectAny(new Uint8Array(bytes))) as TunedReport;
+  const { matrices } = await modelOf("7");
+  const norm = part("ln_out.bias", [128], 1);
+  const lora = [...pairs(matrices.slice(0, 2), 4), ...pairs(matrices.slice(2, 4), 2), norm];
+  for (const bytes of [pthOf(lora), safetensorsOfParts(lora)]) {
+    const { kind, layers, matrices, ranks, states, whole, tensors, types } = await tuned(bytes);
+    assert.equal([kind, layers, matrices, ranks, states, whole], ["lora", 1, 4, [2, 4], 0, ["ln_out.bias"]]);
+    assert.is(tensors.length, 9);
+    assert.is(types.f32!.tensors, 9);
+  }
+  const states = [0, 1].map((i) => part(`blocks.${i}.att.time_state`, [2, 64, 64], i));
+  const { kind, layers, states: count, stateShape } = await tuned(pthOf(states));
+  assert.equal([kind, layers, count, stateShape], ["state", 2, 2, [2, 64, 64]]);
+  // A checkpoint that a state was merged into is a model.
+  const merged = await of(mergedFile((await modelOf("7")).tensors, states));
+  assert.equal(merged.unknownTensors, []);
+});
+
+test("warnings about what lies beside the file", async () => {
+  mkdirSync("build/inspect/folder", { recursive: true });
+  writeFileSync("build/inspect/folder/model.safetensors", fixture("v7.small.safetensors"));
+  writeFileSync("build/inspect/folder/config.json", '{"model_type":');
+  const warnings: string[] = [];
+  await inspect("build/inspect/folder", { threads: 0, onWarning: (warning) => void warnings.push(warning) });
+  assert.is(warnings.length, 1);
+  assert.match(warnings[0]!, /config\.json: what should be JSON is not; the file is damaged\. It is ignored/);
 });
 
 test("errors are those of load", async () => {

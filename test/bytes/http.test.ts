@@ -97,10 +97,42 @@ test("steps back within the last megabytes without a request, and further back w
     assert.ok(to - from <= 256 << 10);
   }));
 
+test("a file that is read from both ends first is asked for no byte twice", () =>
+  withServer(good, async ({ server, open }) => {
+    const source = await open();
+    const reads = [
+      [0, 512],
+      [FILE.length - 22, 22],
+      [FILE.length - 30_000, 29_000],
+      [64, 100_000],
+      [FILE.length - 60_000, 30],
+    ];
+    for (const [from, count] of reads) same(await source.read(from, count), FILE.subarray(from, from + count));
+    assert.is(server.asked.length, 2);
+    for (let at = 100_064; at < FILE.length; at += MB) {
+      const count = Math.min(MB, FILE.length - at);
+      same(await source.read(at, count), FILE.subarray(at, at + count));
+    }
+    const ranges = server.asked.map(({ range }) => /(\d+)-(\d+)/.exec(range!)!.slice(1).map(Number));
+    ranges.sort(([a], [b]) => a - b);
+    let next = 0;
+    for (const [from, last] of ranges) {
+      assert.is(from, next);
+      next = last + 1;
+    }
+    assert.is(next, FILE.length);
+    assert.ok(ranges.length <= 8, `${ranges.length} requests`);
+  }));
+
 test("gives the right bytes for any sequence of reads", () =>
   withServer(good, async ({ open }) => {
     const source = await open();
-    const offset = fc.nat({ max: FILE.length });
+    const near = fc.nat({ max: 300_000 });
+    const offset = fc.oneof(
+      fc.nat({ max: FILE.length }),
+      near,
+      near.map((n) => FILE.length - n),
+    );
     const length = fc.oneof(fc.nat({ max: 1000 }), fc.nat({ max: 3 * MB }));
     const reads = fc.array(fc.tuple(offset, length), { minLength: 1, maxLength: 6 });
     await fc.assert(
@@ -358,6 +390,15 @@ for (const [status, hint] of [
       },
     ));
 
+test("redirects that lead in a circle are not followed again and again", () =>
+  withServer(
+    (request, response) => response.writeHead(302, { Location: request.url! }).end(),
+    async ({ open, pauses }) => {
+      await refused(open(), "network", /model\.gguf\?… could not be read: .*redirect/i);
+      assert.equal(pauses, []);
+    },
+  ));
+
 test("an empty file is empty", async () => {
   const sizes: number[] = [];
   await withServer(
@@ -563,6 +604,7 @@ test("opens files beside the file, and says when there are none", () =>
       const beside = await source.sibling!("a:b #c.gguf");
       same(await readAll(beside!), SMALL);
       assert.is(server.asked.at(-1)!.headers.authorization, "Bearer abc");
+      assert.is(server.asked.at(-1)!.path, "/a%3Ab%20%23c.gguf?token=secret");
       await beside!.close();
       assert.is(await source.sibling!("other.gguf"), undefined);
       await refused(source.sibling!("forbidden"), "network", /403/);

@@ -301,6 +301,30 @@ test("refused: what f16 cannot hold, a turned half, a half that is too large, mo
   await refused(loading(pthOf(wide)), "unsupported", /lora_A \[65537, 128\].*32 MiB/);
   await refused(loading("test/fixtures/v7.f32.gguf"), "unsupported", /v7\.f32\.gguf is not what a training program/);
   await refused(loading(base("6")), "weights", /has no blocks\.0\.att\.(gate|time_)/);
+  await refused(loading(base("7")), "unsupported", /v7\.bf16\.pth is a whole model and no LoRA/);
+});
+
+test("what fine-tuning leaves is no model", async () => {
+  const state = part("blocks.0.att.time_state", [2, 64, 64], 1);
+  for (const file of [pthOf([A(), B()]), safetensorsOf([state])])
+    await refused(look(file, {}), "weights", /is what fine-tuning leaves, not a model: .*`lora`.*initialState/);
+});
+
+test("PEFT's names", async () => {
+  const { tensors, matrices } = await modelOf("7");
+  const lora = pairs(matrices.slice(0, 3), 4);
+  const norm = part("ln_out.bias", [128], 1);
+  const model = safetensorsOf(tensors.map((one): Part => ({ ...one, kept: "Float" })));
+  const expected = await look(model, { lora: pthOf([...lora, norm]) });
+  for (const suffix of [".weight", ".default.weight"]) {
+    const prefix = "base_model.model.";
+    const halves = lora.map((half) => ({ ...half, name: `${prefix}${half.name}${suffix}` }));
+    const peft = safetensorsOf([...halves, { ...norm, name: `${prefix}${norm.name}` }]);
+    const found = await look(model, { lora: peft });
+    assert.is(found.hash, expected.hash);
+    assert.equal(found.info.lora!.replaced, ["ln_out.bias"]);
+    assert.is(found.info.lora!.matrices, 3);
+  }
 });
 
 test("refused before anything is read: numbers that make no sense", async () => {

@@ -1,12 +1,17 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { parseJson } from "../../src/weights/json.ts";
+import { parseJson } from "../../src/bytes/json.ts";
+import type { RwkvError } from "../../src/errors.ts";
+import { decodeState } from "../../src/model/state.ts";
+import { readTokenizerJson } from "../../src/text/tokenizer-json.ts";
 import { openWeights } from "../../src/weights/open.ts";
 import { refused } from "../refused.ts";
 import { entry } from "./dialects.ts";
 import { source } from "./numbers.ts";
+import { joined, u32 } from "./support.ts";
 import { safetensors, safetensorsOf } from "./writers.ts";
 
+const IDENTITY = { model: "m", version: "7", layers: 1, width: 8, fingerprint: "", numerics: 1 };
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const parse = (text: string) => parseJson("some.json", utf8(text));
 const parsing = async (text: string) => parse(text);
@@ -29,6 +34,12 @@ for (const [what, members, pattern] of EXCESSIVE)
   test(`too many ${what}: in a header, an index and a config.json`, async () => {
     const text = `{${members}}`;
     await refused(parsing(text), "weights", /^some\.json: /, pattern);
+    assert.throws(
+      () => readTokenizerJson(text, "tokenizer.json"),
+      (error: RwkvError) => error.code === "weights" && pattern.test(error.message),
+    );
+    const state = joined(new TextEncoder().encode("RWKVSTA1"), Uint8Array.from(u32(text.length)), utf8(text));
+    await refused((async () => decodeState(state, IDENTITY, []))(), "state", /header/);
     const header = openWeights(source("some.safetensors", safetensorsOf(text)));
     await refused(header, "weights", /^some\.safetensors \(header\): /, pattern);
     const index = openWeights(source("model.safetensors.index.json", utf8(text)));

@@ -4,13 +4,13 @@ import * as assert from "uvu/assert";
 import { bytesSource } from "../../src/bytes/source.ts";
 import { RwkvError } from "../../src/errors.ts";
 import { openWeights } from "../../src/weights/open.ts";
-import { MOST, readPickle } from "../../src/weights/pickle.ts";
+import { MOST, Nonsense, readPickle } from "../../src/weights/pickle.ts";
 import { refused } from "../refused.ts";
 import { joined, u32 } from "./support.ts";
 import { legacyPth, pth, py, torchTensor } from "./writers.ts";
 
 const nothing = () => {
-  throw new Error("nothing is stored elsewhere");
+  throw new Nonsense("nothing is stored elsewhere");
 };
 const read = (bytes: Uint8Array, globals = new Map<string, unknown>()) =>
   readPickle("some.pth", bytes, globals, nothing);
@@ -126,7 +126,14 @@ test("work that grows without bound is refused, or is none", async () => {
       await read(bytes, globals);
     } catch (error) {
       assert.instance(error, RwkvError, what);
-      assert.match((error as RwkvError).message, /^some\.pth: its pickle/, what);
+      const { message } = error as RwkvError;
+      assert.match(message, /^some\.pth: its pickle/, what);
+      // What the machine stumbled over is its own affair.
+      assert.match(
+        message,
+        /(and it is not read|before byte \d+( \((a name that is no text|nothing .*)\))?; the file is damaged)$/,
+        what,
+      );
     }
   }
   await refused(read(filled(deep.dict)), "unsupported", /more than 16384 dictionaries/);

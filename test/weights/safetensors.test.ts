@@ -96,7 +96,17 @@ test("config.json: only beside models made for transformers, only of RWKV, and s
   assert.equal(await facts(tiny, json({ model_type: "rwkv7", norm_eps: null, layer_norm_epsilon: 2e-5 })), {
     layer_norm_epsilon: 2e-5,
   });
-  assert.equal(await facts(tiny, json([])), {});
+  await refused(facts(tiny, json([])), "weights", /^config\.json: it holds no object/);
+  const warnings = async (bytes: Uint8Array, config: Uint8Array) =>
+    (await open(bytes, { "config.json": config })).warnings;
+  assert.is(await warnings(tiny, json({ model_type: "rwkv7" })), undefined);
+  assert.equal(await warnings(tiny, json({ model_type: "llama" })), [
+    'config.json is ignored: its model_type is "llama", which is no RWKV.',
+  ]);
+  assert.equal(await warnings(tiny, json({})), ["config.json is ignored: its model_type is none, which is no RWKV."]);
+  const official = safetensors([entry("ln_out.bias", [1], [1])]);
+  assert.is(await warnings(official, json({ model_type: "llama" })), undefined);
+  assert.match((await warnings(official, new Uint8Array([0x7b])))![0], /^config\.json: .*damaged\. It is ignored/);
   assert.equal(
     await facts(safetensors([entry("ln_out.bias", [1], [1])]), json({ model_type: "rwkv7", norm_eps: 1 })),
     {},

@@ -1,5 +1,5 @@
 /**
- * Reads JSON that comes with a model: the header of a safetensors file, the index of its shards, config.json. Before a byte
+ * Reads JSON from outside: the header of a safetensors file, the index of its shards, config.json, a tokenizer, a saved state. Before a byte
  * becomes a value, what the text would become is counted, since a few megabytes of brackets can cost a gigabyte.
  */
 import { RwkvError } from "../errors.ts";
