@@ -1,7 +1,7 @@
 /** The service worker: what it is for, and what the page shows of it. */
 
+import type { CacheReport } from "rwkv-wasm";
 import { $ } from "./dom.ts";
-import { isKept } from "./shipped.ts";
 
 const TRIED = "isolation tried";
 
@@ -19,12 +19,15 @@ export async function isolate(): Promise<boolean> {
   return true;
 }
 
-/** Called when the model is there: what follows has time. `leave` ends what the page does, before a newer version takes over. */
-export async function goOffline(leave: () => Promise<unknown>): Promise<void> {
+/**
+ * Called when the model is there: what follows has time. `kept`: how the model was kept for the next time. `leave` ends what the page
+ * does, before a newer version takes over.
+ */
+export async function goOffline(kept: CacheReport | undefined, leave: () => Promise<unknown>): Promise<void> {
   if (!navigator.serviceWorker) return;
   const registration = await navigator.serviceWorker.register("service-worker.js");
   await navigator.serviceWorker.ready;
-  $("offline", HTMLElement).hidden = !(await isKept());
+  $("offline", HTMLElement).hidden = !kept || kept.problem !== undefined || ["memory", "none"].includes(kept.store);
 
   const offer = () => {
     const { waiting } = registration;

@@ -2,6 +2,7 @@
 
 import { load, type Model, type ModelSource } from "rwkv-wasm";
 import { $, announce, count, download } from "./dom.ts";
+import { makeDownloads } from "./downloads.ts";
 import { showFacts } from "./facts.ts";
 import { linkTo, type Recipe, recipesIn } from "./link.ts";
 import { goOffline, isolate, offerInstallation } from "./offline.ts";
@@ -9,8 +10,10 @@ import { closeSheet, makePanel } from "./panel.ts";
 import { begin, show } from "./paper.ts";
 import { forget, forgetAll, recall, remember } from "./remembered.ts";
 import { makeSettings, seed, setSeed, setSettings, settings } from "./settings.ts";
-import { shippedModel } from "./shipped.ts";
 import { Story } from "./story.ts";
+
+/** Set by the build: where the model is that comes with the page. */
+declare const MODEL: string;
 
 const REMEMBER = "remember";
 /** Larger files are no states. */
@@ -33,9 +36,15 @@ let loading: AbortController | undefined;
 // Errors
 
 function fail(error: unknown): void {
-  const message = error instanceof Error ? error.message : String(error);
+  say(error instanceof Error ? error.message : String(error), true);
+}
+
+/** Shows a sentence until it is dismissed, or until something else is done. */
+function say(message: string, isError: boolean): void {
   $("error-text", HTMLElement).textContent = /[.!?]$/.test(message) ? message : `${message}.`;
-  $("error", HTMLElement).hidden = false;
+  const box = $("error", HTMLElement);
+  box.classList.toggle("error", isError);
+  box.hidden = false;
 }
 
 function clearError(): void {
@@ -56,8 +65,8 @@ function attempt<A extends unknown[]>(work: (...args: A) => unknown): (...args: 
 
 // The model
 
-/** Puts a model in the place of the one that is there, once it is loaded. Resolves to false if another one was wanted meanwhile. */
-async function useModel(name: string, source: (signal: AbortSignal) => ModelSource | Promise<ModelSource>) {
+/** Puts a model in the place of the one that is there, once it is loaded, with the text that is remembered for it. */
+async function useModel(name: string, source: ModelSource): Promise<void> {
   loading?.abort();
   const mine = new AbortController();
   loading = mine;
@@ -65,36 +74,38 @@ async function useModel(name: string, source: (signal: AbortSignal) => ModelSour
   closeSheet();
   const { signal } = mine;
   const chip = $("model-chip", HTMLButtonElement);
-  const before = $("model-name", HTMLElement).textContent;
   delete chip.dataset.ready;
-  showProgress(`Fetching ${name}`);
+  showProgress(`Opening ${name}`);
   try {
-    const from = await source(signal);
     const warnings: string[] = [];
-    const next = await load(from, {
+    const next = await load(source, {
       signal,
       onProgress: ({ loaded, total }) => showProgress(`Loading ${name}`, loaded / total),
       onWarning: (warning) => warnings.push(warning),
     });
     if (signal.aborted) return await next.close();
     await stopped();
-    await story?.close();
     await model?.close();
     model = next;
     story = new Story(next);
+    await takeUp();
     showFacts(next.info);
     announce(`${next.info.name} is ready.`);
-    if (warnings.length > 0) fail(warnings.join(" "));
+    // That there is no network is not worth a word when the page needs none.
+    if (warnings.length > 0 && source !== SHIPPED) say(warnings.join(" "), false);
   } catch (error) {
     if (signal.aborted) return;
-    $("model-name", HTMLElement).textContent = model ? before : "No model";
+    $("model-name", HTMLElement).textContent = model?.info.name ?? "No model";
+    $("loading-text", HTMLElement).textContent = "There is no model yet.";
     throw error;
   } finally {
     if (loading === mine) {
       loading = undefined;
       $("loading", HTMLElement).hidden = model !== undefined;
+      $("retry", HTMLElement).hidden = model !== undefined;
       $("beginnings", HTMLElement).hidden = model === undefined;
       $("progress", HTMLElement).hidden = true;
+      $("open-shipped", HTMLElement).hidden = source === SHIPPED;
       if (model) chip.dataset.ready = "";
       update();
     }
@@ -114,29 +125,12 @@ function showProgress(what: string, share?: number): void {
   $("model-name", HTMLElement).textContent = text;
 }
 
-/** The model that comes with the page, and what was written with it the last time. */
-async function useShipped(): Promise<void> {
-  try {
-    await useModel("the model", (signal) => shippedModel((share) => showProgress("Fetching the model", share), signal));
-    $("open-shipped", HTMLElement).hidden = true;
-  } catch (error) {
-    $("loading-text", HTMLElement).textContent = "There is no model yet.";
-    $("retry", HTMLElement).hidden = model !== undefined;
-    throw error;
-  }
-  await takeUp();
-}
+const SHIPPED = new URL(MODEL, document.baseURI);
+const useShipped = () => useModel("the model", SHIPPED);
 
 async function useFile(file: File): Promise<void> {
   const magic = await file.slice(0, STATE_MAGIC.length).text();
-  if (magic === STATE_MAGIC) return openState(file);
-  await useOther(file.name, file);
-}
-
-async function useOther(name: string, source: ModelSource): Promise<void> {
-  await useModel(name, () => source);
-  $("open-shipped", HTMLElement).hidden = false;
-  await takeUp();
+  await (magic === STATE_MAGIC ? openState(file) : useModel(file.name, file));
 }
 
 /** Goes on with the text that was remembered for this model. */
@@ -145,8 +139,6 @@ async function takeUp(): Promise<void> {
   const saved = rememberSwitch.checked ? await recall(model.info.fingerprint).catch(() => undefined) : undefined;
   if (saved) story = Story.restore(model, saved);
   show(story!);
-  update();
-  if (saved) announce("The text that was remembered is back.");
 }
 
 // Writing
@@ -449,7 +441,7 @@ $("address-form", HTMLElement).addEventListener(
     event.preventDefault();
     const address = $("address", HTMLInputElement).value.trim();
     if (address === "") throw new Error("Give the address of a model's file.");
-    await useOther(address.split("/").at(-1) || address, address);
+    await useModel(address.split("/").at(-1) || address, address);
   }),
 );
 $("save-state", HTMLElement).addEventListener(
@@ -503,6 +495,7 @@ async function start(): Promise<void> {
   showTheme();
   makeSettings();
   makePanel();
+  makeDownloads(attempt);
   offerInstallation();
   try {
     rememberSwitch.checked = localStorage.getItem(REMEMBER) === "yes";
@@ -515,7 +508,7 @@ async function start(): Promise<void> {
   (globalThis as { launchQueue?: LaunchQueue }).launchQueue?.setConsumer(
     attempt(async ({ files }) => files[0] && (await useFile(await files[0].getFile()))),
   );
-  goOffline(async () => model?.close()).catch((error) => console.warn(error));
+  goOffline(model?.info.cache, async () => model?.close()).catch((error) => console.warn(error));
   if (model) await attempt(follow)(location.hash);
   addEventListener("hashchange", () => attempt(follow)(location.hash));
 }

@@ -1,6 +1,6 @@
 /**
  * Does two things. Keeps the page for visits without a network: all its files are stored when it is installed, and answered from
- * there. Adds the headers that make the page cross-origin isolated, without which browsers give out no shared memory, for hosts that
+ * there; models are kept by the library. Adds the headers that make the page cross-origin isolated, without which browsers give out no shared memory, for hosts that
  * cannot send them.
  */
 
@@ -25,7 +25,6 @@ const scope = self as unknown as Scope;
 /** Set by the build: the page's files, and names that change with their contents. */
 declare const FILES: string[];
 declare const CACHE: string;
-declare const MODEL: { cache: string };
 /** What all caches of this page begin with, of older versions too. */
 declare const PREFIX: string;
 
@@ -57,7 +56,7 @@ async function install(): Promise<void> {
 
 async function activate(): Promise<void> {
   const names = await caches.keys();
-  const old = names.filter((name) => name.startsWith(PREFIX) && name !== CACHE && name !== MODEL.cache);
+  const old = names.filter((name) => name.startsWith(PREFIX) && name !== CACHE);
   await Promise.all(old.map((name) => caches.delete(name)));
   // Pages that are open already are left as they are: to claim them, Firefox waits for their workers too, and those of a team of
   // threads sleep in WebAssembly.

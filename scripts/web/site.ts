@@ -5,7 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { type BuildOptions, build } from "esbuild";
 import { pngIcon, svgIcon } from "./icons.ts";
 
@@ -46,17 +46,15 @@ export async function buildSite(folder: string): Promise<void> {
   writeFileSync(join(folder, "icons/icon-maskable-512.png"), pngIcon(512, true));
   for (const path of await packageFiles()) copy(path, join(PACKAGE, path));
 
-  const hash = digest(readFileSync(MODEL));
-  const model = { path: `${PACKAGE}/${MODEL}`, name: basename(MODEL), cache: `${PREFIX}model-${hash}` };
+  const model = `${PACKAGE}/${MODEL}`;
   await bundle(folder, "page", { MODEL: JSON.stringify(model) });
 
-  // All but the model, which the page fetches itself, to show how far it is.
-  const files = list(folder).filter((path) => path !== model.path && !path.endsWith(".txt"));
+  // All but the model, which the library keeps.
+  const files = list(folder).filter((path) => path !== model && !path.endsWith(".txt"));
   const version = digest(...files.map((path) => readFileSync(join(folder, path))));
   await bundle(folder, "service-worker", {
     FILES: JSON.stringify(files.map((path) => (path === "index.html" ? "./" : path))),
     CACHE: JSON.stringify(`${PREFIX}${version}`),
-    MODEL: JSON.stringify(model),
     PREFIX: JSON.stringify(PREFIX),
   });
 }
