@@ -1,5 +1,5 @@
 /** CacheStorage as a store, for browsers whose files cannot be written: each file is a response under an address that nobody has. */
-import type { BlockStore } from "../bytes/store.ts";
+import { type BlockStore, noRoom } from "../bytes/store.ts";
 import { persist, room } from "./opfs.ts";
 
 const CACHE = "rwkv-wasm";
@@ -28,7 +28,11 @@ export async function cacheStorageStore(): Promise<BlockStore | undefined> {
     },
     async write(entry, file, bytes, create) {
       if (!create && !(await all()).some(([own]) => own === entry)) throw new Error(`${entry} was deleted`);
-      await cache.put(urlOf(entry, file), new Response(bytes, { headers: { "Content-Length": String(bytes.length) } }));
+      const response = new Response(bytes, { headers: { "Content-Length": String(bytes.length) } });
+      await cache.put(urlOf(entry, file), response).catch((error: Error) => {
+        // Firefox's name for it.
+        throw error.name === "NS_ERROR_FILE_NO_DEVICE_SPACE" ? noRoom("quota exceeded") : error;
+      });
     },
     async delete(entry) {
       for (const [own, file] of await all()) if (own === entry) await cache.delete(urlOf(entry, file));

@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Blocks, blocksSource } from "../../src/bytes/blocks.ts";
 import { refused } from "../refused.ts";
-import { someBytes } from "./server.ts";
+import { someBytes } from "./bytes.ts";
 
 const BLOCK = 256 << 10;
 const FILE = someBytes(5 * BLOCK);

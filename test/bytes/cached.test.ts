@@ -7,8 +7,8 @@ import type { CachedOptions } from "../../src/bytes/cached.ts";
 import { type BlockStore, memoryStore, noRoom } from "../../src/bytes/store.ts";
 import type { Source } from "../../src/types.ts";
 import { refused } from "../refused.ts";
-import { same } from "./same.ts";
-import { type Handler, rangeOf, type Server, sendAll, sendRange, serve, someBytes } from "./server.ts";
+import { same, someBytes } from "./bytes.ts";
+import { type Handler, rangeOf, type Server, sendAll, sendRange, serve } from "./server.ts";
 
 const BLOCK = 1 << 16;
 /** Ten blocks and a bit. */

@@ -7,8 +7,8 @@ import { type HttpOptions, httpSource } from "../../src/bytes/http.ts";
 import { readPieces } from "../../src/bytes/source.ts";
 import type { Source } from "../../src/types.ts";
 import { refused } from "../refused.ts";
-import { same } from "./same.ts";
-import { breakAfter, type Handler, rangeOf, type Server, sendAll, sendRange, serve, someBytes } from "./server.ts";
+import { same, someBytes } from "./bytes.ts";
+import { breakAfter, type Handler, rangeOf, type Server, sendAll, sendRange, serve } from "./server.ts";
 
 const MB = 1 << 20;
 const FILE = someBytes(12 * MB + 123);

@@ -83,14 +83,3 @@ export function breakAfter(
 function head(response: ServerResponse, status: number, headers: Headers) {
   response.writeHead(status, Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== "")));
 }
-
-/** Bytes that differ from place to place, even between offsets that differ by a power of two. */
-export function someBytes(length: number): Uint8Array<ArrayBuffer> {
-  const words = new Uint32Array(Math.ceil(length / 4));
-  let x = 1;
-  for (let i = 0; i < words.length; i++) {
-    x = (Math.imul(x, 1664525) + 1013904223) | 0;
-    words[i] = x ^ (x >>> 15);
-  }
-  return new Uint8Array(words.buffer).subarray(0, length);
-}

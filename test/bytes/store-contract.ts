@@ -2,8 +2,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { BlockStore } from "../../src/bytes/store.ts";
-import { same } from "./same.ts";
-import { someBytes } from "./server.ts";
+import { same, someBytes } from "./bytes.ts";
 
 /** Registers the tests. `make`: opens the store; twice the same one. */
 export function storeContract(name: string, make: () => Promise<BlockStore>): void {

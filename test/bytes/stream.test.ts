@@ -5,7 +5,8 @@ import { readPieces } from "../../src/bytes/source.ts";
 import { responseSource, streamSource } from "../../src/bytes/stream.ts";
 import type { Source } from "../../src/types.ts";
 import { refused } from "../refused.ts";
-import { sendAll, serve, someBytes } from "./server.ts";
+import { someBytes } from "./bytes.ts";
+import { sendAll, serve } from "./server.ts";
 
 const FILE = someBytes(1_000_003);
 

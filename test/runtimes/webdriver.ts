@@ -4,50 +4,65 @@ import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Browser, Context, Page } from "./browsers.ts";
 
+const LIBRARIES = `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`;
 /** Seconds in which the driver has to answer, a script to end. */
 const PATIENCE = 30;
 
-/** Starts the driver; each context is a browser of its own, with storage that ends with it. */
+/** What this program started; none may outlive it. */
+const started = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of started) child.kill();
+});
+
+/** Each context is a driver and a browser of its own, with storage that ends with it. */
 export async function launchWebKit(driver: string): Promise<Browser> {
   const binary = ["4.1", "6.0"]
-    .map(
-      (version) =>
-        `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu/webkit2gtk-${version}/MiniBrowser`,
-    )
+    .map((version) => `${LIBRARIES}/webkit2gtk-${version}/MiniBrowser`)
     .find((path) => existsSync(path));
   if (!binary) throw new Error("MiniBrowser, which comes with Debian's WebKit, is missing");
   const screen = await startScreen();
-  const port = await freePort();
-  const child = spawn(driver, [`--port=${port}`], {
-    // The sandbox wants a desktop's services; only our own pages are run.
-    env: { ...process.env, DISPLAY: screen.display, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1", NO_AT_BRIDGE: "1" },
-    stdio: "ignore",
-  });
-  process.once("exit", () => [child, screen.child].forEach((started) => void started.kill()));
-  const url = `http://127.0.0.1:${port}`;
-  await eventually(() => fetch(`${url}/status`));
   const contexts = new Set<Context>();
   return {
     async createBrowserContext() {
+      const port = await freePort();
+      const child = spawn(driver, [`--port=${port}`], {
+        // The sandbox wants a desktop's services; only our own pages are run.
+        env: {
+          ...process.env,
+          DISPLAY: screen.display,
+          WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1",
+          NO_AT_BRIDGE: "1",
+        },
+        stdio: "ignore",
+      });
+      started.add(child);
+      const url = `http://127.0.0.1:${port}`;
+      await eventually(() => fetch(`${url}/status`));
       const capabilities = { "webkitgtk:browserOptions": { binary, args: ["--automation"] } };
       const { sessionId } = (await command(`${url}/session`, { capabilities: { alwaysMatch: capabilities } })) as {
         sessionId: string;
       };
       const session = `${url}/session/${sessionId}`;
-      await command(`${session}/timeouts`, { script: PATIENCE * 10_000 });
-      const context = contextOf(session, () => contexts.delete(context));
+      const context: Context = {
+        newPage: pagesOf(session),
+        async close() {
+          contexts.delete(context);
+          await command(session);
+          await end(child);
+        },
+      };
       contexts.add(context);
       return context;
     },
     async close() {
       for (const context of contexts) await context.close();
-      await end(child);
       await end(screen.child);
     },
   };
 }
 
-function contextOf(session: string, closed: () => void): Context {
+/** Opens windows of a session. */
+function pagesOf(session: string): Context["newPage"] {
   /** A driver looks at one window at a time. */
   let turn: Promise<unknown> = Promise.resolve();
   let fresh = true;
@@ -81,26 +96,24 @@ function contextOf(session: string, closed: () => void): Context {
     },
     close: () => inWindow(handle, () => command(`${session}/window`)),
   });
-  return {
-    async newPage() {
-      // The first one is there already.
-      if (fresh) {
-        fresh = false;
-        return pageOf((await command(`${session}/window`, undefined, "GET")) as string);
-      }
-      const { handle } = (await command(`${session}/window/new`, { type: "tab" })) as { handle: string };
-      return pageOf(handle);
-    },
-    async close() {
-      closed();
-      await command(session);
-    },
+  return async () => {
+    // The first one is there already.
+    if (fresh) {
+      fresh = false;
+      return pageOf((await command(`${session}/window`, undefined, "GET")) as string);
+    }
+    const { handle } = (await command(`${session}/window/new`, { type: "tab" })) as { handle: string };
+    return pageOf(handle);
   };
 }
 
 /** Sends a command; without a body, it deletes. */
 async function command(url: string, body?: object, method = body ? "POST" : "DELETE"): Promise<unknown> {
-  const response = await fetch(url, { method, body: body && JSON.stringify(body) });
+  const response = await fetch(url, {
+    method,
+    body: body && JSON.stringify(body),
+    signal: AbortSignal.timeout(PATIENCE * 1000),
+  });
   const { value } = (await response.json()) as { value: { message?: string } | null };
   if (!response.ok) throw new Error(`WebDriver: ${value?.message ?? response.status}`);
   return value;
@@ -111,6 +124,7 @@ async function startScreen(): Promise<{ display: string; child: ChildProcess }> 
   const child = spawn("Xvfb", ["-displayfd", "3", "-screen", "0", "1280x900x24", "-nolisten", "tcp"], {
     stdio: ["ignore", "ignore", "ignore", "pipe"],
   });
+  started.add(child);
   const number = await new Promise<string>((resolve, reject) => {
     child.on("error", () => reject(new Error("Xvfb is missing: apt-get install xvfb")));
     child.stdio[3]!.once("data", (data: Buffer) => resolve(String(data).trim()));
