@@ -39,6 +39,12 @@ export function numberOption(
   );
 }
 
+/** True or false; false for undefined. Throws `RwkvError` "input". */
+export function booleanOption(name: string, value: unknown): boolean {
+  if (value === undefined || typeof value === "boolean") return value ?? false;
+  throw new RwkvError("input", `${name} must be true or false, not ${shown(value)}.`);
+}
+
 /** Throws `RwkvError` "input" unless every item is the id of one of `vocab` tokens; `name`: "stopTokens". */
 export function tokenIds(name: string, one: string, value: unknown, vocab: number): number[] {
   if (!Array.isArray(value))

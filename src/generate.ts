@@ -1,9 +1,10 @@
 /** A generation: from options to what the engine draws with, and from its tokens to a stream of text. */
 
-import { numberOption, shown, tokenIds } from "./checks.ts";
+import { booleanOption, numberOption, shown, tokenIds } from "./checks.ts";
 import type { Listener, Running } from "./engine/host.ts";
 import type { FinishReason } from "./engine/protocol.ts";
 import type { Sampling } from "./engine/sampler.ts";
+import { MOST_ALTERNATIVES, readScores, type Score } from "./engine/scores.ts";
 import { RwkvError } from "./errors.ts";
 import { type SamplingOptions, samplingOf, type Vocabulary } from "./sampling.ts";
 import { type Part, PartStream } from "./text/parts.ts";
@@ -20,6 +21,10 @@ export interface GenerateOptions extends SamplingOptions {
   stopTokens?: readonly number[];
   /** Strings that end the text without being part of it, wherever tokens begin and end. At most 64, of at most 4096 bytes. */
   stop?: string | readonly string[];
+  /** Says how likely each token was, and the so many likeliest instead of it, 0 to 20. Default: nothing of that. */
+  logprobs?: number;
+  /** The prompt's tokens come first, as parts of their own; with `logprobs`, with theirs. Default false. */
+  echo?: boolean;
   /** Stops the generation; what waits for it is rejected with the signal's reason. */
   signal?: AbortSignal;
 }
@@ -30,6 +35,7 @@ export interface Wanted {
   maxTokens: number;
   maxTime: number;
   stopTokens: readonly number[];
+  scores?: { top: number; prompt: boolean };
 }
 
 export interface GenerationResult {
@@ -40,6 +46,8 @@ export interface GenerationResult {
   /** Tokens of the prompt, and of the text. */
   readonly promptTokens: number;
   readonly tokens: number;
+  /** With `logprobs`: that of the text, the sum over its tokens. */
+  readonly logprob?: number;
   /** The seed that was used. */
   readonly seed: bigint;
 }
@@ -53,8 +61,12 @@ const NEWS = 16;
 
 /** Checks the options; throws `RwkvError` "input" that names the one at fault and its range. */
 export function wantedOf(options: GenerateOptions, vocabulary: Vocabulary, eos: readonly number[]): Wanted {
-  const { maxTokens, maxTime, stopTokens = eos } = options;
+  const { maxTokens, maxTime, stopTokens = eos, logprobs, echo } = options;
+  const alternatives = { low: 0, high: MOST_ALTERNATIVES, integer: true };
+  const top = Math.min(numberOption("logprobs", logprobs, 0, alternatives), vocabulary.size);
+  const prompt = booleanOption("echo", echo);
   return {
+    scores: logprobs === undefined ? undefined : { top, prompt },
     maxTokens: numberOption("maxTokens", maxTokens, 256, { low: 1, high: 2 ** 31 - 1, integer: true }),
     maxTime: numberOption("maxTime", maxTime, Number.POSITIVE_INFINITY, { low: 1, high: Number.POSITIVE_INFINITY }),
     stopTokens: tokenIds("stopTokens", "a stop token", stopTokens, vocabulary.size),
@@ -81,9 +93,11 @@ export function stopsOf({ stop = [] }: GenerateOptions): { text: string; bytes: 
 /** @internal What a generation is made of. */
 export interface Setup {
   /** Starts it. `until`: how many tokens it may generate before it is told to go on. */
-  start(listener: Pick<Listener, "tokens" | "ended" | "fed">, until: number, signal: AbortSignal): Promise<Running>;
+  start(listener: Pick<Listener, "tokens" | "scores" | "ended">, until: number, signal: AbortSignal): Promise<Running>;
   readonly tokenizer: Tokenizer | undefined;
-  readonly promptTokens: number;
+  readonly prompt: Uint32Array;
+  /** Whether the prompt's tokens come as parts, too. */
+  readonly echo: boolean;
   readonly wanted: Wanted;
   readonly stops: readonly { text: string; bytes: Uint8Array }[];
   /** What stops it: its caller, the end of its session. */
@@ -122,6 +136,8 @@ export class Generation implements AsyncIterable<Part> {
   /** Generated tokens that came, and how many of them the reader has got. */
   #heard = 0;
   #read = 0;
+  /** How many of the prompt's tokens came. */
+  #echoed = 0;
   /** Once it is finished: how many of them belong to the text, and what is left of the next one where a stop string cut it. */
   #whole = 0;
   #rest: Uint32Array = new Uint32Array();
@@ -211,7 +227,7 @@ export class Generation implements AsyncIterable<Part> {
       if (this.#left) return undefined;
       const part = this.#parts.take();
       if (part) {
-        this.#setup.onRead(++this.#read);
+        if (!part.prompt) this.#setup.onRead(++this.#read);
         this.#advance();
         return part;
       }
@@ -242,8 +258,11 @@ export class Generation implements AsyncIterable<Part> {
         signal.throwIfAborted();
         signal.addEventListener("abort", stop);
       }
+      const { wanted } = this.#setup;
+      if (!wanted.scores) this.#echoAll();
       const listener = {
-        tokens: (ids: Uint32Array) => this.#hear(ids),
+        tokens: (ids: Uint32Array, scores?: Uint32Array) => this.#hear(ids, scores),
+        scores: (first: number, scores: Uint32Array) => this.#hearPrompt(first, scores),
         ended: (finish: Finish) => this.#end(finish),
       };
       this.#running = await this.#setup.start(listener, WINDOW, this.#cancel.signal);
@@ -262,11 +281,34 @@ export class Generation implements AsyncIterable<Part> {
     this.#wake?.();
   }
 
-  #hear(ids: Uint32Array): void {
+  /** Makes parts of the prompt's tokens up to number `end`; those with a score come in order. */
+  #echo(end: number, score?: Score): void {
+    while (this.#echoed < end) {
+      const last = this.#echoed === end - 1;
+      this.#parts.echo(this.#setup.prompt[this.#echoed++]!, last ? score : undefined);
+    }
+  }
+
+  /** Those of the prompt's tokens that no score came for, at the latest when something follows them. */
+  #echoAll(): void {
+    const { echo, prompt } = this.#setup;
+    if (echo) this.#echo(prompt.length);
+  }
+
+  #hearPrompt(first: number, words: Uint32Array): void {
+    if (this.#failure) return;
+    let i = first;
+    for (const score of readScores(words, this.#setup.wanted.scores!.top)) this.#echo(++i, score);
+    this.#advance();
+  }
+
+  #hear(ids: Uint32Array, words?: Uint32Array): void {
     if (this.#finish || this.#failure) return;
+    this.#echoAll();
+    const scores = words && readScores(words, this.#setup.wanted.scores!.top);
     for (const token of ids) {
       this.#heard++;
-      const found = this.#parts.push(token);
+      const found = this.#parts.push(token, scores?.next().value);
       if (!found) continue;
       this.#whole = found.keep;
       this.#rest = this.#encode(found.rest);
@@ -279,6 +321,7 @@ export class Generation implements AsyncIterable<Part> {
 
   #end(finish: Finish): void {
     if (this.#finish || this.#failure) return;
+    this.#echoAll();
     this.#finish = finish;
     this.#whole = this.#heard;
     this.#parts.end();
@@ -346,8 +389,9 @@ export class Generation implements AsyncIterable<Part> {
   #outcome(): GenerationResult {
     return {
       ...this.#finish!,
-      promptTokens: this.#setup.promptTokens,
+      promptTokens: this.#setup.prompt.length,
       tokens: this.#whole + this.#rest.length,
+      ...(this.#setup.wanted.scores && { logprob: this.#parts.logprob }),
       seed: this.seed,
     };
   }

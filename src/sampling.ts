@@ -3,7 +3,7 @@
  * what each does, in which order, and where it comes from.
  */
 
-import { numberOption, optionsOf, type Range, shown, tokenIds } from "./checks.ts";
+import { booleanOption, numberOption, optionsOf, type Range, shown, tokenIds } from "./checks.ts";
 import { DRY_RANGE, type Sampling } from "./engine/sampler.ts";
 import { RwkvError } from "./errors.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
@@ -169,11 +169,6 @@ function exclude(s: Sampling): void {
   if (s.dynamicTemperature && s.temperature === 0) {
     refuse("dynamicTemperature", "temperature 0", "at temperature 0 nothing is drawn");
   }
-}
-
-function booleanOption(name: string, value: unknown): boolean {
-  if (value === undefined || typeof value === "boolean") return value ?? false;
-  throw new RwkvError("input", `${name} must be true or false, not ${shown(value)}.`);
 }
 
 function dryOf(value: DryOptions | undefined, vocabulary: Vocabulary): Sampling["dry"] {

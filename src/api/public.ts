@@ -4,6 +4,7 @@ export { type CachedDownload, DownloadCache } from "../bytes/cache.ts";
 export type { BlockStore } from "../bytes/store.ts";
 export type { KernelSource, KernelsOption } from "../engine/given.ts";
 export type { Build } from "../engine/kernels.ts";
+export type { Alternative, Score } from "../engine/scores.ts";
 export type { WeightType } from "../engine/weight-types.ts";
 export { type ErrorCode, RwkvError } from "../errors.ts";
 export type { GenerateOptions, Generation, GenerationResult } from "../generate.ts";
@@ -18,7 +19,7 @@ export type {
   SamplingOptions,
   XtcOptions,
 } from "../sampling.ts";
-export type { Alternative, Part, Score } from "../text/parts.ts";
+export type { Part } from "../text/parts.ts";
 export type { Tokenizer } from "../text/tokenizer.ts";
 export type { CacheReport, HfTokenizer } from "../types.ts";
 export type { Sink } from "../weights/sink.ts";

@@ -19,11 +19,12 @@ import {
 import { hex8, xxhash32 } from "../bytes/hash.ts";
 import { RwkvError } from "../errors.ts";
 import { Heap } from "./heap.ts";
-import { type Generating, type Job, left, runs, type Task } from "./jobs.ts";
+import { type Generating, type Hidden, type Job, left, runs, type Scores, type Task } from "./jobs.ts";
 import { instantiate, type Kernels } from "./kernels.ts";
 import { createMemory } from "./memory.ts";
 import type { Finish, Port, Reply, Request } from "./protocol.ts";
 import { writeSampling } from "./sampler.ts";
+import { scoreWords } from "./scores.ts";
 import { readSlot, Slots, writeSlot } from "./slots.ts";
 import type { EngineSpec } from "./spec.ts";
 import { Store } from "./store.ts";
@@ -43,6 +44,8 @@ export interface Surroundings {
 interface Share {
   job: Job;
   take: number;
+  /** Number of the first of its rows. */
+  row: number;
   to: number;
 }
 
@@ -154,6 +157,16 @@ export class Engine {
       case "forward":
         this.#begin(request, { kind: request.kind });
         return;
+      case "score":
+        this.#begin(request, { kind: "score", scored: { top: request.top, first: 0, words: [] } });
+        return;
+      case "hidden":
+        this.#begin(request, {
+          kind: "hidden",
+          pooling: request.pooling,
+          sum: new Float64Array(this.#spec.width),
+        });
+        return;
       case "generate": {
         const trail = new Trail(this.#slots, request.keeps);
         const deadline = performance.now() + request.maxTime;
@@ -169,6 +182,8 @@ export class Engine {
           fed: 0,
           until: request.until,
           out: [],
+          words: [],
+          scored: request.scores?.prompt ? { top: request.scores.top, first: 0, words: [] } : undefined,
           told: false,
         });
         return;
@@ -297,22 +312,23 @@ export class Engine {
     let others = waiting.filter((job) => left(job) > 0).length;
     for (const job of waiting) {
       if (left(job) > 0) others--;
-      const { task } = job;
-      const room = spec.heads - heads.length;
       const slot = this.#slotOf(job.session);
-      // A row of logits for each token, for the last one, or none.
-      const wants = task.kind === "forward" ? "all" : task.kind === "generate" ? "last" : "none";
-      const draw = (logits: number) => this.#draw(job, task as Generating, logits);
-      if (left(job) === 0) {
-        if (wants !== "last" || room === 0) continue;
+      const position = this.#slots.position(slot);
+      const fed = left(job);
+      const wants = wantsOf(job);
+      // The logits in front of the first token are those of the state.
+      const before = wants === "scores" && job.at === 0 && fed > 0 && position > 0 ? 1 : 0;
+      const room = spec.heads - heads.length - before;
+      if (fed === 0) {
+        if (wants !== "draw" || room === 0) continue;
         job.served = this.#steps;
-        heads.push({ row: slot + spec.hidden, use: draw });
+        heads.push({ row: slot + spec.hidden, use: (logits) => this.#draw(job, logits) });
         continue;
       }
-      let take = Math.min(left(job), most - rows.length, Math.max(1, most - rows.length - others));
-      if (wants === "all") take = Math.min(take, room);
-      if (wants === "last" && take === left(job) && room === 0) take--;
-      if (take === 0) continue;
+      let take = Math.min(fed, most - rows.length, Math.max(1, most - rows.length - others));
+      if (wants === "logits" || wants === "scores") take = Math.min(take, room);
+      if (wants === "draw" && take === fed && room === 0) take--;
+      if (take <= 0) continue;
       let to: number;
       try {
         to = this.#acquire();
@@ -322,16 +338,21 @@ export class Engine {
         break;
       }
       job.served = this.#steps;
-      shares.push({ job, take, to });
-      const position = this.#slots.position(slot);
+      shares.push({ job, take, row: rows.length, to });
       this.#slots.setPosition(to, position + take);
+      if (before) heads.push({ row: slot + spec.hidden, use: (logits) => this.#score(job, 0, logits) });
       for (let i = 0; i < take; i++) {
-        if (wants === "all") {
-          heads.push({ row: spec.x + rows.length * spec.xStride, use: (logits) => this.#hand(job, logits) });
+        const row = spec.x + rows.length * spec.xStride;
+        const next = job.at + i + 1;
+        if (wants === "logits") heads.push({ row, use: (logits) => this.#hand(job, logits) });
+        if (wants === "scores" && next < job.tokens.length) {
+          heads.push({ row, use: (logits) => this.#score(job, next, logits) });
         }
         rows.push([job.tokens[job.at + i]!, slot, to, position + i]);
       }
-      if (wants === "last" && take === left(job)) heads.push({ row: to + spec.hidden, use: draw });
+      if (take === fed && job.task.kind === "generate") {
+        heads.push({ row: to + spec.hidden, use: (logits) => this.#draw(job, logits) });
+      }
     }
     this.#write(rows, heads);
     return { shares, heads, count: rows.length };
@@ -383,8 +404,9 @@ export class Engine {
   }
 
   /** The rows of a job are computed: its session moves on. */
-  #commit({ job, take, to }: Share): void {
+  #commit({ job, take, row, to }: Share): void {
     const { task } = job;
+    if (task.kind === "hidden") this.#pool(task, row, take, left(job) === take);
     job.at += take;
     this.#stand(job.session, to);
     if (task.kind === "generate") {
@@ -406,7 +428,35 @@ export class Engine {
     this.#port.post({ kind: "logits", job: job.id, logits });
   }
 
-  #draw(job: Job, task: Generating, logits: number): void {
+  /** How likely the job's token number `i` is by these logits. */
+  #score(job: Job, i: number, logits: number): void {
+    const scored = scoredOf(job.task)!;
+    if (scored.words.length === 0) scored.first = i;
+    if (!this.#writeScore(logits, job.tokens[i]!, scored.top, scored.words)) job.failure = NUMBERS;
+  }
+
+  /** Adds a token's score to `words`. False if the logits are no numbers. */
+  #writeScore(logits: number, token: number, top: number, words: number[]): boolean {
+    const { vocab, score, samplerWork } = this.#spec;
+    this.#kernels.logprobs(logits, vocab, token, score, top, samplerWork);
+    words.push(...new Uint32Array(this.#memory.buffer, score, scoreWords(top)));
+    return !Number.isNaN(new Float32Array(this.#memory.buffer, score, 1)[0]!);
+  }
+
+  /** Adds up rows of the last layer's output, normed; or takes the last of all. */
+  #pool({ pooling, sum }: Hidden, first: number, count: number, isLast: boolean): void {
+    const { x, xStride, norm, normed, width } = this.#spec;
+    const from = pooling === "mean" ? first : first + count - 1;
+    if (pooling === "last" && !isLast) return;
+    for (let row = from; row < first + count; row++) {
+      this.#kernels.layer_norm(normed, x + row * xStride, norm.weight, norm.bias, width, norm.eps);
+      const numbers = new Float32Array(this.#memory.buffer, normed, width);
+      for (let i = 0; i < width; i++) sum[i]! += numbers[i]!;
+    }
+  }
+
+  #draw(job: Job, logits: number): void {
+    const task = job.task as Generating;
     const spec = this.#spec;
     const { wanted, trail, sampler } = task;
     new Uint32Array(this.#memory.buffer, sampler + SAMPLER_STEP, 1)[0] = trail.said;
@@ -420,6 +470,7 @@ export class Engine {
       task.ended = { finishReason: "stop", stop: { token } };
       return;
     }
+    if (wanted.scores) this.#writeScore(logits, token, wanted.scores.top, task.words);
     trail.say(token);
     task.out.push(token);
     job.tokens = Uint32Array.of(token);
@@ -477,8 +528,11 @@ export class Engine {
   }
 
   #done(job: Job): void {
+    const { task } = job;
     this.#remove(job);
-    this.#port.post({ kind: "done", job: job.id, position: this.#position(job) });
+    const divisor = task.kind === "hidden" && task.pooling === "mean" ? job.tokens.length : 1;
+    const hidden = task.kind === "hidden" ? Float32Array.from(task.sum, (x) => x / divisor) : undefined;
+    this.#port.post({ kind: "done", job: job.id, position: this.#position(job), hidden });
   }
 
   #fail(job: Job, code: RwkvError["code"] | "aborted", message: string): void {
@@ -494,16 +548,36 @@ export class Engine {
     for (const job of [...this.#jobs]) this.#fail(job, code, message);
   }
 
-  #flushJob({ id, task }: Job): void {
+  /** Sends what the host has not heard of. */
+  #flushJob({ id: job, task }: Job): void {
+    const scored = scoredOf(task);
+    if (scored && scored.words.length > 0) {
+      this.#port.post({ kind: "scores", job, first: scored.first, scores: Uint32Array.from(scored.words) });
+      scored.words = [];
+    }
     if (task.kind !== "generate" || task.out.length === 0) return;
-    this.#port.post({ kind: "tokens", job: id, tokens: Uint32Array.from(task.out) });
-    task.out.length = 0;
+    const scores = task.wanted.scores && Uint32Array.from(task.words);
+    this.#port.post({ kind: "tokens", job, tokens: Uint32Array.from(task.out), scores });
+    task.out = [];
+    task.words = [];
   }
 
   #flush(): void {
     for (const job of this.#jobs) this.#flushJob(job);
   }
 }
+
+/** Which logits a job wants: of every row, in order to copy or to score them; of its last row, in order to draw; none. */
+function wantsOf(job: Job): "logits" | "scores" | "draw" | "none" {
+  const { kind } = job.task;
+  if (kind === "forward") return "logits";
+  if (scoredOf(job.task) && !(job.task.kind === "generate" && job.task.begun)) return "scores";
+  return kind === "generate" ? "draw" : "none";
+}
+
+/** The scores of what a job feeds, or of its prompt, if they are wanted. */
+const scoredOf = (task: Task): Scores | undefined =>
+  task.kind === "score" || task.kind === "generate" ? task.scored : undefined;
 
 /** What can be wrong when no token can be drawn. */
 const NUMBERS: Job["failure"] = {

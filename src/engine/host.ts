@@ -72,7 +72,9 @@ const countOf = ({ cores }: Platform, threads: number | "auto"): number =>
 
 /** What a request may hear before it is done. If one of these throws, the request is stopped and rejected with that error. */
 export interface Listener {
-  tokens?(tokens: Uint32Array): void;
+  tokens?(tokens: Uint32Array, scores: Uint32Array | undefined): void;
+  /** Scores of tokens that were fed, from token `first` on. */
+  scores?(first: number, scores: Uint32Array): void;
   /** There will be no more tokens. */
   ended?(finish: Finish): void;
   logits?(logits: Float32Array<ArrayBuffer>): void;
@@ -183,7 +185,7 @@ export class EngineHost {
   /** Starts a generation. It ends when it is settled; an engine that waits for its reader keeps no process alive. */
   generate(
     body: Omit<Request & { kind: "generate" }, "job" | "kind">,
-    listener: Pick<Listener, "tokens" | "ended" | "fed">,
+    listener: Pick<Listener, "tokens" | "ended" | "fed" | "scores">,
   ): Running {
     const { job, done } = this.#send({ kind: "generate", ...body }, { listener, heard: 0, until: body.until });
     const post = (request: Request, until?: number) => {
@@ -292,13 +294,14 @@ export class EngineHost {
     try {
       if (reply.kind === "tokens") {
         pending.heard! += reply.tokens.length;
-        pending.listener.tokens?.(reply.tokens);
+        pending.listener.tokens?.(reply.tokens, reply.scores);
       }
       if (reply.kind === "ended") {
         // Unless it was asked to settle meanwhile: then there is something to come.
         if (pending.until !== undefined) pending.until = 0;
         pending.listener.ended?.(reply.finish);
       }
+      if (reply.kind === "scores") pending.listener.scores?.(reply.first, reply.scores);
       if (reply.kind === "logits") pending.listener.logits?.(reply.logits);
       if ("position" in reply && reply.position !== undefined) pending.listener.fed?.(reply.position);
     } catch (error) {

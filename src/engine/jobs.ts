@@ -17,12 +17,31 @@ export interface Job {
   failure?: { code: ErrorCode; message: string };
 }
 
-export type Task = { readonly kind: "feed" | "forward" } | Generating;
+export type Task = { readonly kind: "feed" | "forward" } | Scoring | Hidden | Generating;
+
+export interface Scoring {
+  readonly kind: "score";
+  readonly scored: Scores;
+}
+
+/** Scores of tokens that were fed and that the host has not heard of: from token `first` on. */
+export interface Scores {
+  readonly top: number;
+  first: number;
+  words: number[];
+}
+
+export interface Hidden {
+  readonly kind: "hidden";
+  readonly pooling: "mean" | "last";
+  /** Over the tokens so far. */
+  readonly sum: Float64Array<ArrayBuffer>;
+}
 
 export interface Generating {
   readonly kind: "generate";
   /** What was asked for. */
-  readonly wanted: Pick<Request & { kind: "generate" }, "sampling" | "maxTokens" | "stopTokens">;
+  readonly wanted: Pick<Request & { kind: "generate" }, "sampling" | "maxTokens" | "stopTokens" | "scores">;
   readonly trail: Trail;
   /** `performance.now()` at which it has to stop. */
   readonly deadline: number;
@@ -36,6 +55,9 @@ export interface Generating {
   until: number;
   /** Tokens that the host has not heard of. */
   out: number[];
+  /** The scores that go with them; those of the prompt, until it has been read. */
+  words: number[];
+  readonly scored?: Scores;
   ended?: Finish;
   /** Whether the host knows that it ended. */
   told: boolean;

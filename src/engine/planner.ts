@@ -44,6 +44,7 @@ import {
 import { RwkvError } from "../errors.ts";
 import type { TensorInfo } from "../types.ts";
 import { Arena, align, gib, LIMIT } from "./memory.ts";
+import { MOST_ALTERNATIVES, scoreWords } from "./scores.ts";
 import type { EngineSpec, Load, Merge, StatePart, VectorSource } from "./spec.ts";
 import { packedBytes, storedRow, tileKind, WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
 
@@ -163,6 +164,7 @@ export class Planner {
   #weightBytes = 0;
   #longestRow = 0;
   #mergeBytes = 0;
+  #norm: EngineSpec["norm"] | undefined;
 
   constructor(options: PlannerOptions) {
     this.#options = options;
@@ -451,6 +453,7 @@ export class Planner {
 
   /** dst = layer norm of the rows whose logits are wanted. */
   gatherNorm(dst: Activation, x: Activation, norm: Norm): void {
+    this.#norm = { weight: norm.weight.address, bias: norm.bias.address, eps: norm.eps };
     this.#record(
       OP_GATHER_NORM,
       [[x, "all"]],
@@ -480,6 +483,8 @@ export class Planner {
     const samplerWorkBytes = align(vocab * 4, 128) * 9 + 2 ** 17;
     const samplerWork = arena.alloc(samplerWorkBytes);
     const samplerBytes = align(vocab * 4) * 2 + align(vocab / 4) + 2 ** 15;
+    const score = arena.alloc(scoreWords(MOST_ALTERNATIVES) * 4);
+    const normed = arena.alloc(rowBytes(x.channels));
     const directory = arena.alloc(o.sessions * 4);
     const program = arena.alloc((this.#records.length + 2) * RECORD_BYTES);
     // Room for 32 rows of the widest matrix, twice: as they come and as they are converted.
@@ -526,6 +531,7 @@ export class Planner {
       samplerWork,
       samplerWorkBytes,
       samplerBytes,
+      score,
       directory,
       sessions: o.sessions,
       heap,
@@ -533,6 +539,8 @@ export class Planner {
       state: this.state,
       hidden: hidden.offset,
       width: x.channels,
+      norm: this.#norm!,
+      normed,
       staging,
       stagingBytes,
       merging,

@@ -46,6 +46,10 @@ export type Request =
   | { kind: "save"; job: number; session: number }
   | { kind: "restore"; job: number; session: number; position: number; state: Float32Array<ArrayBuffer> }
   | { kind: "feed"; job: number; session: number; tokens: Uint32Array }
+  /** Feeds, and says how likely each token was; see `scores.ts`. */
+  | { kind: "score"; job: number; session: number; tokens: Uint32Array; top: number }
+  /** Feeds, and gives the last layer's normed output: the mean over the tokens, or that of the last one. */
+  | { kind: "hidden"; job: number; session: number; tokens: Uint32Array; pooling: "mean" | "last" }
   | { kind: "forward"; job: number; session: number; tokens: Uint32Array }
   | {
       kind: "generate";
@@ -57,6 +61,8 @@ export type Request =
       /** Milliseconds. */
       maxTime: number;
       stopTokens: readonly number[];
+      /** Scores are wanted, with so many alternatives; also of the prompt's tokens. */
+      scores?: { top: number; prompt: boolean };
       /** Whether it may have to be taken back to a token before its last. */
       keeps: boolean;
       /** As in "pace". */
@@ -89,6 +95,7 @@ export interface Done {
   /** The session's position after the last commit. */
   position?: number;
   state?: Float32Array<ArrayBuffer>;
+  hidden?: Float32Array<ArrayBuffer>;
   fingerprint?: string;
   /** The buffers that came with a request for rows, to be used again. */
   spent?: ArrayBuffer[];
@@ -106,7 +113,9 @@ export type Reply =
   | Done
   | Failure
   | { kind: "ready" }
-  | { kind: "tokens"; job: number; tokens: Uint32Array }
+  | { kind: "tokens"; job: number; tokens: Uint32Array; scores?: Uint32Array }
+  /** Scores of the tokens that were fed, from token `first` on. */
+  | { kind: "scores"; job: number; first: number; scores: Uint32Array }
   /** A generation will have no more tokens. Its session is settled when that is asked for. */
   | { kind: "ended"; job: number; finish: Finish }
   | { kind: "fed"; job: number; position: number }

@@ -81,6 +81,8 @@ export interface EngineSpec {
   /** Room to sample in. */
   readonly samplerWork: number;
   readonly samplerWorkBytes: number;
+  /** Room for the score of one token. */
+  readonly score: number;
   /** What a generation needs for its sampler, from the end of memory. */
   readonly samplerBytes: number;
   /** A u32 per session: the address of its slot, so that a host that shares the memory can rescue it. */
@@ -93,6 +95,9 @@ export interface EngineSpec {
   /** Where the last layer's output of the last token is kept in a slot. */
   readonly hidden: number;
   readonly width: number;
+  /** The norm of the head, for whoever wants its input, and room for one row of that. */
+  readonly norm: { readonly weight: number; readonly bias: number; readonly eps: number };
+  readonly normed: number;
   readonly staging: number;
   readonly stagingBytes: number;
   /** Room for a low-rank change; see `mergeRoom`. */

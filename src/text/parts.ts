@@ -3,26 +3,11 @@
  * text. Two things hold a token back: a character whose end has not come, and bytes that a stop string may begin with.
  */
 
+import type { Score } from "../engine/scores.ts";
 import { StopFinder } from "./stops.ts";
 import { TextStream } from "./stream.ts";
 
-/** One of the likeliest tokens at a place, with the natural logarithm of its probability. */
-export interface Alternative {
-  readonly token: number;
-  readonly logprob: number;
-}
-
-/** How likely a token was, by the model's own logits: before temperature, penalties and whatever else chooses. */
-export interface Score {
-  /** Natural logarithm of the token's probability. */
-  readonly logprob: number;
-  /** How many tokens were likelier. */
-  readonly rank: number;
-  /** The likeliest tokens, as many as were asked for. */
-  readonly top: readonly Alternative[];
-}
-
-/** One token's worth of a text. */
+/** One token's worth of a text. With `logprobs`, also how likely the token was. */
 export interface Part extends Partial<Score> {
   /** The text that became complete with this token: never half a character, possibly empty. */
   readonly text: string;
@@ -57,6 +42,7 @@ export class PartStream {
   #bytes = 0;
   #generated = 0;
   #index = 0;
+  #logprob = 0;
   #offset = 0;
 
   /** `bytesOf`: the bytes of a token; without it, all texts are empty. `stops`: none empty. */
@@ -73,6 +59,11 @@ export class PartStream {
   /** Tokens that are held back. */
   get held(): number {
     return this.#doubtful.length + this.#unfinished.length;
+  }
+
+  /** Natural logarithm of the probability of the generated tokens that are or were ready, as far as it is known. */
+  get logprob(): number {
+    return this.#logprob;
   }
 
   /** Whether there is a part to take. */
@@ -145,6 +136,7 @@ export class PartStream {
       const part = { text, token, index: this.#index++, offset: this.#offset };
       this.#ready.push({ ...part, ...score, ...(prompt && { prompt }) });
       this.#offset += text.length;
+      if (score && !prompt) this.#logprob += score.logprob;
     }
   }
 }
