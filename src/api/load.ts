@@ -14,6 +14,7 @@ import { Tensors } from "../model/tensors.ts";
 import type { TensorFile } from "../types.ts";
 import { openTuned, openWeights } from "../weights/open.ts";
 import type { Model } from "./model.ts";
+import { Places } from "./places.ts";
 import { arrangementOf, type PlanOptions } from "./plan.ts";
 import { type ModelSource, type SourceOptions, sourceOf, warnOf } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
@@ -41,6 +42,9 @@ export interface LoadOptions extends SourceOptions, PlanOptions {
   rows?: number;
   base?: number;
 }
+
+/** Texts that are measured at the same time; more wait for their turn. */
+const ASIDE = 16;
 
 /** How the kernels have a quantised matrix, in words; see assembly/blocks.ts. */
 function tileOf(type: WeightType): string {
@@ -121,7 +125,16 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
     }
     const { Model } = await made;
     return new Model(
-      { platform, engine, spec, identity, text, open: new Set() },
+      {
+        platform,
+        engine,
+        spec,
+        identity,
+        text,
+        sessions: new Places(spec.sessions),
+        inner: new Places(spec.places - spec.sessions, spec.sessions),
+        aside: new Places(ASIDE),
+      },
       {
         name,
         version: config.version,

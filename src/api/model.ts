@@ -7,7 +7,8 @@ import { encodeState } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { CacheReport } from "../types.ts";
 import { openTuned } from "../weights/open.ts";
-import { type Prompt, Session, type Shared } from "./session.ts";
+import type { ContinuationScore, EmbedOptions, MeasureOptions, Perplexity, PerplexityOptions } from "./measures.ts";
+import { type Prompt, Session, type Shared, tokensOf } from "./session.ts";
 import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 
@@ -115,6 +116,36 @@ export class Model {
     } finally {
       await own.close();
     }
+  }
+
+  /**
+   * How likely each of several continuations of a prompt is, which is read once; for multiple choice. Text is turned into tokens piece by
+   * piece, so continuations should begin where a token does, mostly with a space.
+   */
+  async score(
+    prompt: Prompt,
+    continuations: readonly Prompt[],
+    options: MeasureOptions = {},
+  ): Promise<ContinuationScore[]> {
+    const session = new Session(this.#shared, { inner: await this.#shared.inner.wait(options.signal) });
+    try {
+      await session.feed(prompt, options);
+      return await session.score(continuations, options);
+    } finally {
+      await session.close();
+    }
+  }
+
+  /** How surprising a text is, or tokens are, from the beginning. The text may be of any length. */
+  async perplexity(text: Prompt, options: PerplexityOptions = {}): Promise<Perplexity> {
+    const tokens = tokensOf(this.#shared, text, 0);
+    return (await import("./measures.ts")).perplexity(this.#shared, tokens, options);
+  }
+
+  /** A text as a vector of `info.width` numbers, or as a state; to be compared by `cosine`. */
+  async embed(text: Prompt, options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>> {
+    const tokens = tokensOf(this.#shared, text, 0);
+    return (await import("./measures.ts")).embed(this.#shared, tokens, options);
   }
 
   /** Stops the engine and gives its memory back. What is still running is rejected with "closed". */

@@ -24,8 +24,16 @@ export type { Tokenizer } from "../text/tokenizer.ts";
 export type { CacheReport, HfTokenizer } from "../types.ts";
 export type { Sink } from "../weights/sink.ts";
 export type { ConvertOptions } from "./convert.ts";
+export { cosine } from "./cosine.ts";
 export type { InspectOptions, ModelReport, TensorReport, TunedReport } from "./inspect.ts";
 export type { LoadOptions, LoraOptions } from "./load.ts";
+export type {
+  ContinuationScore,
+  EmbedOptions,
+  MeasureOptions,
+  Perplexity,
+  PerplexityOptions,
+} from "./measures.ts";
 export type { Model, ModelInfo } from "./model.ts";
 export type { FeedOptions, Prompt, Session } from "./session.ts";
 export type { ModelSource, SourceOptions } from "./source.ts";

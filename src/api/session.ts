@@ -7,6 +7,9 @@ import type { EngineSpec } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
 import { type GenerateOptions, Generation, stopsOf, wantedOf } from "../generate.ts";
 import { decodeState, encodeState, type Identity } from "../model/state.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import type { ContinuationScore, MeasureOptions } from "./measures.ts";
+import type { Places } from "./places.ts";
 import { anyOf } from "./signals.ts";
 import { type Chosen, tokenizerOf } from "./tokenizer.ts";
 
@@ -20,8 +23,35 @@ export interface Shared {
   readonly spec: EngineSpec;
   readonly identity: Identity;
   readonly text: Chosen;
-  /** Numbers of the sessions that are open. */
-  readonly open: Set<number>;
+  /** Places in the engine: for sessions that were asked for, for those that something else needs, and for work beside sessions. */
+  readonly sessions: Places;
+  readonly inner: Places;
+  readonly aside: Places;
+}
+
+/**
+ * @internal The tokens of a prompt for a session at `position`. Throws `RwkvError` "input" for what is none, for ids that the model
+ * does not know, and for text without a tokenizer.
+ */
+export function tokensOf({ spec, text }: Shared, prompt: Prompt, position: number): Uint32Array {
+  const ids = typeof prompt === "string" ? encode(tokenizerOf(text), prompt, position) : prompt;
+  if (!Array.isArray(ids) && !(ids instanceof Uint32Array)) {
+    throw new RwkvError("input", `A prompt is a string or an array of token ids, not ${typeof ids}.`);
+  }
+  const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= spec.vocab);
+  if (bad >= 0) {
+    throw new RwkvError("input", `Token ${bad} of the prompt is ${ids[bad]}; the model knows 0 to ${spec.vocab - 1}.`);
+  }
+  return Uint32Array.from(ids);
+}
+
+function encode(tokenizer: Tokenizer, text: string, position: number): Uint32Array {
+  const ids = tokenizer.encode(text);
+  if (position > 0 || tokenizer.bos === undefined) return ids;
+  const started = new Uint32Array(ids.length + 1);
+  started[0] = tokenizer.bos;
+  started.set(ids, 1);
+  return started;
 }
 
 export interface FeedOptions {
@@ -32,6 +62,7 @@ export interface FeedOptions {
 
 export class Session {
   readonly #shared: Shared;
+  readonly #places: Places;
   readonly #id: number;
   readonly #opened: Promise<unknown>;
   #position: number;
@@ -41,20 +72,19 @@ export class Session {
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  /** @internal Sessions come from `model.session()` and `session.fork()`. */
-  constructor(shared: Shared, from: { bytes?: Uint8Array; session?: Session }) {
+  /** @internal Sessions come from `model.session()` and `session.fork()`. `inner`: a place that was waited for. */
+  constructor(shared: Shared, from: { bytes?: Uint8Array; session?: Session; inner?: number }) {
     this.#shared = shared;
-    const { engine, spec, identity, open } = shared;
+    const { engine, spec, identity, sessions } = shared;
     const saved = from.bytes && decodeState(from.bytes, identity, spec.state);
-    let id = 0;
-    while (open.has(id)) id++;
-    if (id >= spec.sessions) {
+    const id = from.inner ?? sessions.take();
+    if (id === undefined) {
       throw new RwkvError(
         "memory",
         `${spec.sessions} sessions are open, which is the limit. Close one, or load the model with a larger \`sessions\`.`,
       );
     }
-    open.add(id);
+    this.#places = from.inner === undefined ? sessions : shared.inner;
     this.#id = id;
     this.#position = saved?.position ?? from.session?.position ?? 0;
     this.#opened = saved
@@ -93,6 +123,22 @@ export class Session {
     const logits: Float32Array[] = [];
     await this.#ask({ kind: "forward", tokens }, { logits: (row) => logits.push(row) }, options.signal);
     return logits;
+  }
+
+  /**
+   * How likely each of several continuations is, from where the session stands; that does not change. Text is turned into tokens by itself,
+   * so it should begin where a token does, mostly with a space.
+   */
+  async score(continuations: readonly Prompt[], options: MeasureOptions = {}): Promise<ContinuationScore[]> {
+    this.#check();
+    if (!Array.isArray(continuations)) throw new RwkvError("input", "The continuations must be an array of prompts.");
+    const tokens = continuations.map((one) => this.#tokens(one));
+    const stop = anyOf([options.signal, this.#closing.signal]);
+    const scored = this.#opened.then(async () => {
+      const { scoreAll } = await import("./measures.ts");
+      return scoreAll(this.#shared, this.#id, tokens, stop);
+    });
+    return await this.#occupy(scored).finally(stop.release);
   }
 
   /** Another session that stands where this one stands. Costs nothing until one of them moves. */
@@ -139,7 +185,7 @@ export class Session {
     // Without anything to wait for, its place is free at once.
     if (this.#work) await this.#work;
     this.#shared.engine.closeSession(this.#id);
-    this.#shared.open.delete(this.#id);
+    this.#places.give(this.#id);
   }
 
   #check(): void {
@@ -148,29 +194,7 @@ export class Session {
   }
 
   #tokens(prompt: Prompt): Uint32Array {
-    const { spec } = this.#shared;
-    const ids = typeof prompt === "string" ? this.#encode(prompt) : prompt;
-    if (!Array.isArray(ids) && !(ids instanceof Uint32Array)) {
-      throw new RwkvError("input", `A prompt is a string or an array of token ids, not ${typeof ids}.`);
-    }
-    const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= spec.vocab);
-    if (bad >= 0) {
-      throw new RwkvError(
-        "input",
-        `Token ${bad} of the prompt is ${ids[bad]}; the model knows 0 to ${spec.vocab - 1}.`,
-      );
-    }
-    return Uint32Array.from(ids);
-  }
-
-  #encode(text: string): Uint32Array {
-    const tokenizer = tokenizerOf(this.#shared.text);
-    const ids = tokenizer.encode(text);
-    if (this.#position > 0 || tokenizer.bos === undefined) return ids;
-    const started = new Uint32Array(ids.length + 1);
-    started[0] = tokenizer.bos;
-    started.set(ids, 1);
-    return started;
+    return tokensOf(this.#shared, prompt, this.#position);
   }
 
   #generate(prompt: Prompt, options: GenerateOptions, keeps: boolean): Generation {

@@ -207,10 +207,14 @@ export class Engine {
     }
   }
 
-  #begin({ job: id, session, tokens }: { job: number; session: number; tokens: Uint32Array }, task: Task): void {
+  #begin(request: { job: number; session?: number; tokens: Uint32Array }, task: Task): void {
     if (this.#broken) throw this.#broken;
-    this.#slotOf(session);
-    this.#jobs.push({ id, session, task, tokens, at: 0, served: 0 });
+    const { job: id, session, tokens } = request;
+    const from = session === undefined ? this.#slots.fresh : this.#slotOf(session);
+    // What is measured does not move the session on: it goes its own way from there.
+    const aside = task.kind === "score" || task.kind === "hidden";
+    const place = aside ? { slot: this.#slots.retain(from) } : { session: session! };
+    this.#jobs.push({ id, place, task, tokens, at: 0, served: 0 });
     this.#wake();
   }
 
@@ -220,7 +224,7 @@ export class Engine {
     const { trail, begun } = job.task;
     if (begun && keep !== undefined) {
       const { slot, tokens } = trail.back(keep);
-      this.#stand(job.session, this.#slots.retain(slot));
+      this.#advance(job, this.#slots.retain(slot));
       job.tokens = Uint32Array.from([...tokens, ...then]);
     } else job.tokens = new Uint32Array();
     job.at = 0;
@@ -245,8 +249,22 @@ export class Engine {
     const old = this.#sessions.get(session);
     if (old !== undefined) this.#slots.release(old);
     this.#sessions.set(session, slot);
-    const directory = new Int32Array(this.#memory.buffer, this.#spec.directory, this.#spec.sessions);
+    const directory = new Int32Array(this.#memory.buffer, this.#spec.directory, this.#spec.places);
     Atomics.store(directory, session, slot);
+  }
+
+  /** The slot that a job goes on from. */
+  #slot({ place }: Job): number {
+    return "slot" in place ? place.slot : this.#slotOf(place.session);
+  }
+
+  /** Moves a job onto a slot, whose reference it takes over, and its session with it, if it has one. */
+  #advance({ place }: Job, slot: number): void {
+    if ("session" in place) this.#stand(place.session, slot);
+    else {
+      this.#slots.release(place.slot);
+      place.slot = slot;
+    }
   }
 
   // --- The loop -------------------------------------------------------------------------------------------------------
@@ -312,7 +330,7 @@ export class Engine {
     let others = waiting.filter((job) => left(job) > 0).length;
     for (const job of waiting) {
       if (left(job) > 0) others--;
-      const slot = this.#slotOf(job.session);
+      const slot = this.#slot(job);
       const position = this.#slots.position(slot);
       const fed = left(job);
       const wants = wantsOf(job);
@@ -408,7 +426,7 @@ export class Engine {
     const { task } = job;
     if (task.kind === "hidden") this.#pool(task, row, take, left(job) === take);
     job.at += take;
-    this.#stand(job.session, to);
+    this.#advance(job, to);
     if (task.kind === "generate") {
       if (task.begun) task.fed += take;
       else if (left(job) === 0) task.begun = true;
@@ -446,8 +464,8 @@ export class Engine {
   /** Adds up rows of the last layer's output, normed; or takes the last of all. */
   #pool({ pooling, sum }: Hidden, first: number, count: number, isLast: boolean): void {
     const { x, xStride, norm, normed, width } = this.#spec;
+    if (pooling === "state" || (pooling === "last" && !isLast)) return;
     const from = pooling === "mean" ? first : first + count - 1;
-    if (pooling === "last" && !isLast) return;
     for (let row = from; row < first + count; row++) {
       this.#kernels.layer_norm(normed, x + row * xStride, norm.weight, norm.bias, width, norm.eps);
       const numbers = new Float32Array(this.#memory.buffer, normed, width);
@@ -516,28 +534,34 @@ export class Engine {
     task.sampler = 0;
   }
 
-  #remove(job: Job): void {
+  /** Ends a job; answers the position where it stood. */
+  #remove(job: Job): number {
+    const position = this.#slots.position(this.#slot(job));
     this.#release(job);
+    if ("slot" in job.place) this.#slots.release(job.place.slot);
     const index = this.#jobs.indexOf(job);
     if (index >= 0) this.#jobs.splice(index, 1);
     this.#flushJob(job);
-  }
-
-  #position(job: Job): number {
-    return this.#slots.position(this.#slotOf(job.session));
+    return position;
   }
 
   #done(job: Job): void {
+    const outcome = this.#outcome(job);
+    this.#port.post({ kind: "done", job: job.id, ...outcome, position: this.#remove(job) });
+  }
+
+  /** What a job was done for. */
+  #outcome(job: Job): { hidden?: Float32Array<ArrayBuffer>; state?: Float32Array<ArrayBuffer> } {
     const { task } = job;
-    this.#remove(job);
-    const divisor = task.kind === "hidden" && task.pooling === "mean" ? job.tokens.length : 1;
-    const hidden = task.kind === "hidden" ? Float32Array.from(task.sum, (x) => x / divisor) : undefined;
-    this.#port.post({ kind: "done", job: job.id, position: this.#position(job), hidden });
+    if (task.kind !== "hidden") return {};
+    if (task.pooling === "state") return { state: readSlot(this.#spec, this.#memory, this.#slot(job)) };
+    const divisor = task.pooling === "mean" ? job.tokens.length : 1;
+    return { hidden: Float32Array.from(task.sum, (x) => x / divisor) };
   }
 
   #fail(job: Job, code: RwkvError["code"] | "aborted", message: string): void {
-    this.#remove(job);
-    this.#port.post({ kind: "error", job: job.id, code, message, position: this.#position(job) });
+    const position = this.#remove(job);
+    this.#port.post({ kind: "error", job: job.id, code, message, position });
   }
 
   /** The engine cannot compute any more; states can still be read. */

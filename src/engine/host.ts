@@ -239,7 +239,7 @@ export class EngineHost {
   rescue(session: number): { state: Float32Array<ArrayBuffer>; position: number } {
     const memory = this.#memory;
     if (!memory) throw this.#dead ?? new RwkvError("engine", "The state was lost with the worker that held it.");
-    const slot = Atomics.load(new Int32Array(memory.buffer, this.#spec.directory, this.#spec.sessions), session) >>> 0;
+    const slot = Atomics.load(new Int32Array(memory.buffer, this.#spec.directory, this.#spec.places), session) >>> 0;
     const position = new Float64Array(memory.buffer, slot, 1)[0]!;
     return { state: readSlot(this.#spec, memory, slot), position };
   }

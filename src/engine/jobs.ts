@@ -1,12 +1,13 @@
 /** What an engine was asked for and has not finished. */
 
 import type { ErrorCode } from "../errors.ts";
-import type { Finish, Request } from "./protocol.ts";
+import type { Finish, Pooling, Request } from "./protocol.ts";
 import type { Trail } from "./trail.ts";
 
 export interface Job {
   readonly id: number;
-  readonly session: number;
+  /** The session that it moves on; or the slot where it stands itself, of which it holds a reference. */
+  readonly place: { readonly session: number } | { slot: number };
   task: Task;
   /** What has still to be fed, from `at`. */
   tokens: Uint32Array;
@@ -33,7 +34,7 @@ export interface Scores {
 
 export interface Hidden {
   readonly kind: "hidden";
-  readonly pooling: "mean" | "last";
+  readonly pooling: Pooling;
   /** Over the tokens so far. */
   readonly sum: Float64Array<ArrayBuffer>;
 }

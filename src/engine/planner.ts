@@ -49,8 +49,10 @@ import type { EngineSpec, Load, Merge, StatePart, VectorSource } from "./spec.ts
 import { packedBytes, storedRow, tileKind, WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
 
 const SLOT_HEADER = 64;
-/** How many slots exist before the memory grows, and how many sessions the directory can list. */
+/** How many slots exist before the memory grows. */
 const SLOTS_AT_START = 8;
+/** Sessions beside those that users open. */
+const INNER = 16;
 const STAGING = 4 << 20;
 
 /** Activations: rows of f32, one per token, and room for their quantised form, which matmuls with integer weights read. */
@@ -485,7 +487,7 @@ export class Planner {
     const samplerBytes = align(vocab * 4) * 2 + align(vocab / 4) + 2 ** 15;
     const score = arena.alloc(scoreWords(MOST_ALTERNATIVES) * 4);
     const normed = arena.alloc(rowBytes(x.channels));
-    const directory = arena.alloc(o.sessions * 4);
+    const directory = arena.alloc((o.sessions + INNER) * 4);
     const program = arena.alloc((this.#records.length + 2) * RECORD_BYTES);
     // Room for 32 rows of the widest matrix, twice: as they come and as they are converted.
     const stagingBytes = align(Math.max(STAGING, this.#longestRow * PIECE));
@@ -513,8 +515,11 @@ export class Planner {
     }
     return {
       bytes,
-      // All sessions generating: one state that they stand on, one to come, one to go back to.
-      maximumBytes: Math.min(LIMIT, heap + (slotBytes * 3 + align(samplerBytes, 128)) * o.sessions + slotBytes * 4),
+      // All sessions generating: one state that they stand on, one to come, one to go back to. What is measured beside them.
+      maximumBytes: Math.min(
+        LIMIT,
+        heap + (slotBytes * 3 + align(samplerBytes, 128)) * o.sessions + slotBytes * (INNER * 3 + 4),
+      ),
       ranks: o.ranks,
       team,
       batch: this.#batch,
@@ -533,6 +538,7 @@ export class Planner {
       samplerBytes,
       score,
       directory,
+      places: o.sessions + INNER,
       sessions: o.sessions,
       heap,
       slotBytes,

@@ -38,6 +38,8 @@ export interface Rows {
   data: ArrayBuffer;
 }
 
+export type Pooling = "mean" | "last" | "state";
+
 export type Request =
   | { kind: "rows"; job: number; rows: Rows }
   | { kind: "seal"; job: number; vectors: readonly { address: number; count: number }[] }
@@ -46,10 +48,13 @@ export type Request =
   | { kind: "save"; job: number; session: number }
   | { kind: "restore"; job: number; session: number; position: number; state: Float32Array<ArrayBuffer> }
   | { kind: "feed"; job: number; session: number; tokens: Uint32Array }
-  /** Feeds, and says how likely each token was; see `scores.ts`. */
-  | { kind: "score"; job: number; session: number; tokens: Uint32Array; top: number }
-  /** Feeds, and gives the last layer's normed output: the mean over the tokens, or that of the last one. */
-  | { kind: "hidden"; job: number; session: number; tokens: Uint32Array; pooling: "mean" | "last" }
+  /**
+   * Says how likely each of the tokens is, from where a session stands, or from the beginning; see `scores.ts`. The session does not move.
+   * Without anything before it, the first token has no score.
+   */
+  | { kind: "score"; job: number; session?: number; tokens: Uint32Array; top: number }
+  /** Gives the last layer's normed output, the mean over the tokens or that of the last one, or the state behind them, in the same way. */
+  | { kind: "hidden"; job: number; session?: number; tokens: Uint32Array; pooling: Pooling }
   | { kind: "forward"; job: number; session: number; tokens: Uint32Array }
   | {
       kind: "generate";

@@ -87,6 +87,8 @@ export interface EngineSpec {
   readonly samplerBytes: number;
   /** A u32 per session: the address of its slot, so that a host that shares the memory can rescue it. */
   readonly directory: number;
+  readonly places: number;
+  /** How many of these are for sessions that were asked for; the rest is for those that something else needs. */
   readonly sessions: number;
   /** Where memory begins to come and go: states and samplers. */
   readonly heap: number;
