@@ -35,8 +35,9 @@ export async function goOffline(kept: CacheReport | undefined, leave: () => Prom
     $("update", HTMLElement).hidden = false;
     $("update-now", HTMLButtonElement).onclick = async () => {
       await leave();
-      waiting.addEventListener("statechange", () => waiting.state === "activated" && location.reload());
       waiting.postMessage("take over");
+      // Asked for again and again, because Firefox tells only pages that have a service worker already.
+      setInterval(() => registration.waiting || location.reload(), 100);
     };
   };
   offer();

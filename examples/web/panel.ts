@@ -37,18 +37,15 @@ export function makePanel(): void {
   panel.addEventListener("click", ({ target }) => {
     if (target === panel && !wide.matches) panel.close();
   });
+  /** As an attribute: `show()` would take the focus. */
+  const openQuietly = () => {
+    panel.open = true;
+    shown();
+  };
   wide.addEventListener("change", () => {
     if (panel.open) panel.close();
     if (wide.matches) openQuietly();
   });
-
-  /** Without taking the focus, as dialogs do. */
-  const openQuietly = () => {
-    const focused = document.activeElement;
-    open();
-    if (focused instanceof HTMLElement && focused !== document.body) focused.focus({ preventScroll: true });
-    else if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
-  };
   if (wide.matches) openQuietly();
 }
 

@@ -46,7 +46,7 @@ export const closePage = (page: Page): Promise<void> => page.browserContext().cl
 export async function until(page: Page, expression: string): Promise<void> {
   for (let i = 0; ; i++) {
     // While a page is loaded anew there is nothing to ask.
-    if (await page.evaluate(expression).catch(() => false)) return;
+    if (await page.evaluate(`(async () => Boolean(await (${expression})))()`).catch(() => false)) return;
     if (i === 600) throw new Error(`In the page, this never became true: ${expression}; it says: ${await said(page)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
