@@ -7,6 +7,7 @@ import { encodeState } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { CacheReport } from "../types.ts";
 import { openTuned } from "../weights/open.ts";
+import type { Candidate, CandidateOptions } from "./candidates.ts";
 import type { ContinuationScore, EmbedOptions, MeasureOptions, Perplexity, PerplexityOptions } from "./measures.ts";
 import { type Prompt, Session, type Shared, tokensOf } from "./session.ts";
 import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
@@ -118,6 +119,12 @@ export class Model {
     }
   }
 
+  /** Several answers to a prompt at once, each with a seed of its own, perhaps the likeliest of more; docs/generate.md says more. */
+  async candidates(prompt: Prompt, options: CandidateOptions = {}): Promise<Candidate[]> {
+    const session = await this.#inner(options.signal);
+    return await session.candidates(prompt, options).finally(() => session.close());
+  }
+
   /**
    * How likely each of several continuations of a prompt is, which is read once; for multiple choice. Text is turned into tokens piece by
    * piece, so continuations should begin where a token does, mostly with a space.
@@ -127,7 +134,7 @@ export class Model {
     continuations: readonly Prompt[],
     options: MeasureOptions = {},
   ): Promise<ContinuationScore[]> {
-    const session = new Session(this.#shared, { inner: await this.#shared.inner.wait(options.signal) });
+    const session = await this.#inner(options.signal);
     try {
       await session.feed(prompt, options);
       return await session.score(continuations, options);
@@ -146,6 +153,11 @@ export class Model {
   async embed(text: Prompt, options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>> {
     const tokens = tokensOf(this.#shared, text, 0);
     return (await import("./measures.ts")).embed(this.#shared, tokens, options);
+  }
+
+  /** A session for something that takes more than one request, when there is a place. */
+  async #inner(signal: AbortSignal | undefined): Promise<Session> {
+    return new Session(this.#shared, { inner: await this.#shared.inner.wait(signal) });
   }
 
   /** Stops the engine and gives its memory back. What is still running is rejected with "closed". */

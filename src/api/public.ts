@@ -23,6 +23,7 @@ export type { Part } from "../text/parts.ts";
 export type { Tokenizer } from "../text/tokenizer.ts";
 export type { CacheReport, HfTokenizer } from "../types.ts";
 export type { Sink } from "../weights/sink.ts";
+export type { Candidate, CandidateOptions } from "./candidates.ts";
 export type { ConvertOptions } from "./convert.ts";
 export { cosine } from "./cosine.ts";
 export type { InspectOptions, ModelReport, TensorReport, TunedReport } from "./inspect.ts";

@@ -8,6 +8,7 @@ import { RwkvError } from "../errors.ts";
 import { type GenerateOptions, Generation, stopsOf, wantedOf } from "../generate.ts";
 import { decodeState, encodeState, type Identity } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import type { Candidate, CandidateOptions } from "./candidates.ts";
 import type { ContinuationScore, MeasureOptions } from "./measures.ts";
 import type { Places } from "./places.ts";
 import { anyOf } from "./signals.ts";
@@ -141,6 +142,26 @@ export class Session {
     return await this.#occupy(scored).finally(stop.release);
   }
 
+  /**
+   * Several answers to a prompt at once, each with a seed of its own. The session takes in the prompt and stays behind it: feed it the
+   * answer that you choose. docs/generate.md says more.
+   */
+  async candidates(prompt: Prompt, options: CandidateOptions = {}): Promise<Candidate[]> {
+    this.#check();
+    const tokens = this.#prompt(prompt);
+    const shared = this.#shared;
+    const session = this.#id;
+    const stop = anyOf([options.signal, this.#closing.signal]);
+    const { signal } = stop;
+    const made = this.#opened.then(async () => {
+      const { candidates, choiceOf } = await import("./candidates.ts");
+      const choice = choiceOf(shared, options);
+      await shared.engine.request({ kind: "feed", session, tokens }, this.#heard({}), signal);
+      return candidates(shared, session, tokens, choice, { ...options, signal });
+    });
+    return await this.#occupy(made).finally(stop.release);
+  }
+
   /** Another session that stands where this one stands. Costs nothing until one of them moves. */
   fork(): Session {
     this.#check();
@@ -197,16 +218,20 @@ export class Session {
     return tokensOf(this.#shared, prompt, this.#position);
   }
 
+  /** The tokens of a prompt that something is to follow. */
+  #prompt(prompt: Prompt): Uint32Array {
+    const tokens = this.#tokens(prompt);
+    if (this.#position > 0 || tokens.length > 0) return tokens;
+    throw new RwkvError("input", "There is nothing to continue: the session is new and the prompt is empty.");
+  }
+
   #generate(prompt: Prompt, options: GenerateOptions, keeps: boolean): Generation {
     const { spec, text, engine } = this.#shared;
     const { tokenizer } = text;
     const wanted = wantedOf(options, { size: spec.vocab, tokenizer }, tokenizer?.eos ?? []);
     const stops = stopsOf(options);
     if (stops.length > 0) tokenizerOf(text);
-    const tokens = this.#tokens(prompt);
-    if (this.#position === 0 && tokens.length === 0) {
-      throw new RwkvError("input", "There is nothing to continue: the session is new and the prompt is empty.");
-    }
+    const tokens = this.#prompt(prompt);
     const session = this.#id;
     let begin = 0;
     const start = async (listener: Listener, until: number, signal: AbortSignal): Promise<Running> => {

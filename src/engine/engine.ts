@@ -212,7 +212,7 @@ export class Engine {
     const { job: id, session, tokens } = request;
     const from = session === undefined ? this.#slots.fresh : this.#slotOf(session);
     // What is measured does not move the session on: it goes its own way from there.
-    const aside = task.kind === "score" || task.kind === "hidden";
+    const aside = task.kind === "score" || task.kind === "hidden" || (task.kind === "generate" && task.wanted.aside);
     const place = aside ? { slot: this.#slots.retain(from) } : { session: session! };
     this.#jobs.push({ id, place, task, tokens, at: 0, served: 0 });
     this.#wake();
@@ -506,7 +506,8 @@ export class Engine {
       return;
     }
     writeSampling(this.#kernels, this.#memory, task.sampler, vocab, sampling);
-    if (sampling.penalizePrompt) for (const token of job.tokens) this.#kernels.accept(task.sampler, vocab, token);
+    if (!sampling.penalizePrompt) return;
+    for (const token of task.wanted.seen ?? job.tokens) this.#kernels.accept(task.sampler, vocab, token);
   }
 
   // --- Endings --------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ export interface Hidden {
 export interface Generating {
   readonly kind: "generate";
   /** What was asked for. */
-  readonly wanted: Pick<Request & { kind: "generate" }, "sampling" | "maxTokens" | "stopTokens" | "scores">;
+  readonly wanted: Request & { kind: "generate" };
   readonly trail: Trail;
   /** `performance.now()` at which it has to stop. */
   readonly deadline: number;

@@ -518,7 +518,7 @@ export class Planner {
       // All sessions generating: one state that they stand on, one to come, one to go back to. What is measured beside them.
       maximumBytes: Math.min(
         LIMIT,
-        heap + (slotBytes * 3 + align(samplerBytes, 128)) * o.sessions + slotBytes * (INNER * 3 + 4),
+        heap + (slotBytes * 3 + align(samplerBytes, 128)) * (o.sessions + INNER) + slotBytes * 4,
       ),
       ranks: o.ranks,
       team,

@@ -68,6 +68,10 @@ export type Request =
       stopTokens: readonly number[];
       /** Scores are wanted, with so many alternatives; also of the prompt's tokens. */
       scores?: { top: number; prompt: boolean };
+      /** The session stays where it is; the generation goes on from there by itself. */
+      aside?: boolean;
+      /** What the sampler takes for the prompt, if that counts for it and is not `tokens`. */
+      seen?: Uint32Array;
       /** Whether it may have to be taken back to a token before its last. */
       keeps: boolean;
       /** As in "pace". */

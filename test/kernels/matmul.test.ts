@@ -80,24 +80,27 @@ for (const [name, type] of [
   });
 }
 
-everywhere("f16: activations of any size, so large that a power of two too many would make them infinite", (setting) => {
-  const inputs = 40;
-  for (const n of [1, 2, 3, 4, 5]) {
-    for (const size of [65504, 65536, 1e20, 3e38, 1e-20, 1e-40]) {
-      const random = new Random(n);
-      const { file, meant } = floats(T_F16, inputs, random);
-      // Only one token's are large, and only one of those.
-      const x = Float32Array.from({ length: n * inputs }, (_, i) => random.bell() * (i === inputs - 1 ? size : 1e-3));
-      setting.arena.reset();
-      const input = setting.arena.input(x);
-      const found = multiply(setting, { type: T_F16, file, inputs, n }, input.at, inputs * 4);
-      const expected = Float32Array.from(found, (_, i) =>
-        chain(meant, (i % ROWS) * inputs, x, Math.floor(i / ROWS) * inputs, inputs),
-      );
-      same(found, expected, `${size} x ${n} tokens`);
+everywhere(
+  "f16: activations of any size, so large that a power of two too many would make them infinite",
+  (setting) => {
+    const inputs = 40;
+    for (const n of [1, 2, 3, 4, 5]) {
+      for (const size of [65504, 65536, 1e20, 3e38, 1e-20, 1e-40]) {
+        const random = new Random(n);
+        const { file, meant } = floats(T_F16, inputs, random);
+        // Only one token's are large, and only one of those.
+        const x = Float32Array.from({ length: n * inputs }, (_, i) => random.bell() * (i === inputs - 1 ? size : 1e-3));
+        setting.arena.reset();
+        const input = setting.arena.input(x);
+        const found = multiply(setting, { type: T_F16, file, inputs, n }, input.at, inputs * 4);
+        const expected = Float32Array.from(found, (_, i) =>
+          chain(meant, (i % ROWS) * inputs, x, Math.floor(i / ROWS) * inputs, inputs),
+        );
+        same(found, expected, `${size} x ${n} tokens`);
+      }
     }
-  }
-});
+  },
+);
 
 // --- q8_0 ------------------------------------------------------------------------------------------------------------------
 
