@@ -34,11 +34,18 @@ export function step<D>(sum: v128, activations: v128, codes: v128, one: v128, ni
   return nibbles ? i16x8.add(sum, pairs) : i32x4.add(sum, i32x4.dot_i16x8_s(pairs, one));
 }
 
-/** What became of the sums after all steps of a block, in 32 bits. */
+/** What the sums of a block begin with so that `total` has `first` added to it. */
 // @ts-ignore: decorator
 @inline
-export function total<D>(sum: v128, one: v128, nibbles: bool): v128 {
-  return sizeof<D>() == sizeof<Pairs>() && nibbles ? i32x4.dot_i16x8_s(sum, one) : sum;
+export function start<D>(first: v128, nibbles: bool): v128 {
+  return sizeof<D>() == sizeof<Pairs>() && nibbles ? i32x4.splat(0) : first;
+}
+
+/** What became of them after all steps, in 32 bits. */
+// @ts-ignore: decorator
+@inline
+export function total<D>(sum: v128, first: v128, one: v128, nibbles: bool): v128 {
+  return sizeof<D>() == sizeof<Pairs>() && nibbles ? i32x4.add(i32x4.dot_i16x8_s(sum, one), first) : sum;
 }
 
 /**

@@ -202,6 +202,7 @@ function rows_16<K, C>(
   offset: i32,
   scratch: usize,
 ): void {
+  const even = <usize>(n & ~1);
   do {
     if (sizeof<C>() == sizeof<Bytes>()) {
       widen_bytes(scratch, w0 + tile_header<K>());
@@ -210,15 +211,10 @@ function rows_16<K, C>(
       widen_nibbles(scratch, w0 + tile_header<K>());
       widen_nibbles(scratch + 32, w1 + tile_header<K>());
     }
-    let to = out;
-    let t = 0;
-    for (; t + 2 <= n; t += 2) {
-      tile_16x2<K>(to, scratch, x, w0, w1, offset);
-      to += 2 * (PIECE * 4);
-      x += 2 * Q8_BOTH;
-    }
-    if (t < n) {
-      tile_16x1<K>(to, scratch, x, w0, w1, offset);
+    tiles_16x2<K>(out, scratch, x, x + even * Q8_BOTH, w0, w1, offset);
+    x += even * Q8_BOTH;
+    if (n & 1) {
+      tile_16x1<K>(out + even * (PIECE * 4), scratch, x, w0, w1, offset);
       x += Q8_BOTH;
     }
     w0 += tile_bytes<K, C>();
@@ -265,44 +261,70 @@ function widen_nibbles(to: usize, codes: usize): void {
   } while (to < end);
 }
 
-/** 16 rows x 2 tokens x one block: 8 vectors of integer sums, carried by a loop of two inputs per round. */
-function tile_16x2<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
-  const s = v128.load32_splat(x, Q8_SCALE);
-  const r = v128.load32_splat(x + Q8_BOTH, Q8_SCALE);
-  let q = x + Q8_WIDE;
-  for (let part: usize = 0; part < parts<K>(); part++) {
-    const sum = code_sum<K>(x, part);
-    const other = code_sum<K>(x + Q8_BOTH, part);
-    let a0 = i32x4.splat(-offset * sum);
-    let a1 = a0;
-    let a2 = a0;
-    let a3 = a0;
-    let b0 = i32x4.splat(-offset * other);
-    let b1 = b0;
-    let b2 = b0;
-    let b3 = b0;
-    const end = q + 64 / parts<K>();
-    do {
-      const u = v128.load32_splat(q);
-      const v = v128.load32_splat(q, Q8_BOTH);
-      const c0 = v128.load(w);
-      const c1 = v128.load(w, 16);
-      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(c0, u));
-      b0 = i32x4.add(b0, i32x4.dot_i16x8_s(c0, v));
-      const c2 = v128.load(w, 32);
-      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(c1, u));
-      b1 = i32x4.add(b1, i32x4.dot_i16x8_s(c1, v));
-      const c3 = v128.load(w, 48);
-      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(c2, u));
-      b2 = i32x4.add(b2, i32x4.dot_i16x8_s(c2, v));
-      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(c3, u));
-      b3 = i32x4.add(b3, i32x4.dot_i16x8_s(c3, v));
-      w += 64;
-      q += 4;
-    } while (q < end);
-    add_16<K>(out, a0, a1, a2, a3, w0 + part * 64, w1 + part * 64, s, f32x4.splat(<f32>sum));
-    add_16<K>(out + 128, b0, b1, b2, b3, w0 + part * 64, w1 + part * 64, r, f32x4.splat(<f32>other));
-  }
+/** 16 rows x 1 block x the tokens from x to `last`, two at a time: 8 vectors of sums, carried by a loop of 2 inputs per round. */
+function tiles_16x2<K>(out: usize, codes: usize, x: usize, last: usize, w0: usize, w1: usize, offset: i32): void {
+  do {
+    let w = codes;
+    let q = x + Q8_WIDE;
+    for (let part: usize = 0; part < parts<K>(); part++) {
+      const sum = code_sum<K>(x, part);
+      const other = code_sum<K>(x + Q8_BOTH, part);
+      let a0 = i32x4.splat(-offset * sum);
+      let a1 = a0;
+      let a2 = a0;
+      let a3 = a0;
+      let b0 = i32x4.splat(-offset * other);
+      let b1 = b0;
+      let b2 = b0;
+      let b3 = b0;
+      const end = q + 64 / parts<K>();
+      do {
+        let u = v128.load32_splat(q);
+        let v = v128.load32_splat(q, Q8_BOTH);
+        const c0 = v128.load(w);
+        a0 = i32x4.add(a0, i32x4.dot_i16x8_s(c0, u));
+        b0 = i32x4.add(b0, i32x4.dot_i16x8_s(c0, v));
+        const c1 = v128.load(w, 16);
+        a1 = i32x4.add(a1, i32x4.dot_i16x8_s(c1, u));
+        b1 = i32x4.add(b1, i32x4.dot_i16x8_s(c1, v));
+        const c2 = v128.load(w, 32);
+        a2 = i32x4.add(a2, i32x4.dot_i16x8_s(c2, u));
+        b2 = i32x4.add(b2, i32x4.dot_i16x8_s(c2, v));
+        const c3 = v128.load(w, 48);
+        a3 = i32x4.add(a3, i32x4.dot_i16x8_s(c3, u));
+        b3 = i32x4.add(b3, i32x4.dot_i16x8_s(c3, v));
+        w += 64;
+        q += 4;
+      } while (q < end);
+      const d0 = w0 + part * 64;
+      const d1 = w1 + part * 64;
+      const d = v128.load(d0);
+      const e = v128.load(d0, 16);
+      const f = v128.load(d1);
+      const g = v128.load(d1, 16);
+      let y = f32x4.splat(<f32>sum);
+      let s = v128.load32_splat(x, Q8_SCALE);
+      bring<K>(out, a0, d, d0, s, y);
+      bring<K>(out + 16, a1, e, d0 + 16, s, y);
+      bring<K>(out + 32, a2, f, d1, s, y);
+      bring<K>(out + 48, a3, g, d1 + 16, s, y);
+      y = f32x4.splat(<f32>other);
+      s = v128.load32_splat(x + Q8_BOTH, Q8_SCALE);
+      bring<K>(out + 128, b0, d, d0, s, y);
+      bring<K>(out + 144, b1, e, d0 + 16, s, y);
+      bring<K>(out + 160, b2, f, d1, s, y);
+      bring<K>(out + 176, b3, g, d1 + 16, s, y);
+    }
+    out += 2 * (PIECE * 4);
+    x += 2 * Q8_BOTH;
+  } while (x < last);
+}
+
+/** The sums of four rows and one token in memory, brought forward by one scale. */
+// @ts-ignore: decorator
+@inline
+function bring<K>(out: usize, products: v128, scale: v128, w: usize, s: v128, q: v128): void {
+  v128.store(out, add<K>(v128.load(out), products, scale, w, s, q));
 }
 
 function tile_16x1<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
@@ -324,26 +346,12 @@ function tile_16x1<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize, offs
       w += 64;
       q += 4;
     } while (q < end);
-    add_16<K>(out, a0, a1, a2, a3, w0 + part * 64, w1 + part * 64, s, f32x4.splat(<f32>sum));
+    const d0 = w0 + part * 64;
+    const d1 = w1 + part * 64;
+    const y = f32x4.splat(<f32>sum);
+    bring<K>(out, a0, v128.load(d0), d0, s, y);
+    bring<K>(out + 16, a1, v128.load(d0, 16), d0 + 16, s, y);
+    bring<K>(out + 32, a2, v128.load(d1), d1, s, y);
+    bring<K>(out + 48, a3, v128.load(d1, 16), d1 + 16, s, y);
   }
-}
-
-/** The sums of 16 rows and one token, brought forward by one scale. d0, d1: where the scales of the two groups are. */
-// @ts-ignore: decorator
-@inline
-export function add_16<K>(
-  out: usize,
-  a0: v128,
-  a1: v128,
-  a2: v128,
-  a3: v128,
-  d0: usize,
-  d1: usize,
-  s: v128,
-  q: v128,
-): void {
-  v128.store(out, add<K>(v128.load(out), a0, v128.load(d0), d0, s, q));
-  v128.store(out, add<K>(v128.load(out, 16), a1, v128.load(d0 + 16), d0 + 16, s, q), 16);
-  v128.store(out, add<K>(v128.load(out, 32), a2, v128.load(d1), d1, s, q), 32);
-  v128.store(out, add<K>(v128.load(out, 48), a3, v128.load(d1 + 16), d1 + 16, s, q), 48);
 }

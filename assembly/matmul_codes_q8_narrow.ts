@@ -13,7 +13,7 @@ import {
   tile_bytes,
   tile_header,
 } from "./blocks";
-import { Fours, ones, step, total } from "./dot";
+import { Fours, ones, start, step, total } from "./dot";
 import { add, code_sum, low_halves } from "./matmul_codes_q8";
 import { PIECE } from "./ops";
 
@@ -68,7 +68,8 @@ function column_16<D, K>(out: usize, w0: usize, w1: usize, x: usize, stride: usi
     let c1 = w1 + tile_header<K>();
     let q = x;
     for (let part: usize = 0; part < parts<K>(); part++) {
-      let a0 = i32x4.splat(0);
+      const sum = code_sum<K>(x, part);
+      let a0 = i32x4.splat(-offset * sum);
       let a1 = a0;
       let a2 = a0;
       let a3 = a0;
@@ -88,15 +89,13 @@ function column_16<D, K>(out: usize, w0: usize, w1: usize, x: usize, stride: usi
         c1 += 64;
         q += 8;
       } while (q < end);
-      const sum = code_sum<K>(x, part);
-      const o = i32x4.splat(offset * sum);
       const y = f32x4.splat(<f32>sum);
       const d0 = w0 + part * 64;
       const d1 = w1 + part * 64;
-      r0 = add<K>(r0, i32x4.sub(a0, o), v128.load(d0), d0, s, y);
-      r1 = add<K>(r1, i32x4.sub(a1, o), v128.load(d0, 16), d0 + 16, s, y);
-      r2 = add<K>(r2, i32x4.sub(a2, o), v128.load(d1), d1, s, y);
-      r3 = add<K>(r3, i32x4.sub(a3, o), v128.load(d1, 16), d1 + 16, s, y);
+      r0 = add<K>(r0, a0, v128.load(d0), d0, s, y);
+      r1 = add<K>(r1, a1, v128.load(d0, 16), d0 + 16, s, y);
+      r2 = add<K>(r2, a2, v128.load(d1), d1, s, y);
+      r3 = add<K>(r3, a3, v128.load(d1, 16), d1 + 16, s, y);
     }
     w0 += tile_bytes<K, Bytes>();
     w1 += tile_bytes<K, Bytes>();
@@ -121,7 +120,8 @@ function column_16_nibbles<D, K>(out: usize, w0: usize, w1: usize, x: usize, str
     let c0 = w0 + tile_header<K>();
     let c1 = w1 + tile_header<K>();
     let q = x;
-    let a0 = i32x4.splat(0);
+    const o = i32x4.splat(-offset * sum);
+    let a0 = start<D>(o, true);
     let a1 = a0;
     let a2 = a0;
     let a3 = a0;
@@ -145,12 +145,11 @@ function column_16_nibbles<D, K>(out: usize, w0: usize, w1: usize, x: usize, str
       c1 += 32;
       q += 4;
     } while (q < end);
-    const o = i32x4.splat(offset * sum);
     const y = f32x4.splat(<f32>sum);
-    r0 = add<K>(r0, i32x4.sub(total<D>(a0, one, true), o), v128.load(w0), w0, s, y);
-    r1 = add<K>(r1, i32x4.sub(total<D>(a1, one, true), o), v128.load(w0, 16), w0 + 16, s, y);
-    r2 = add<K>(r2, i32x4.sub(total<D>(a2, one, true), o), v128.load(w1), w1, s, y);
-    r3 = add<K>(r3, i32x4.sub(total<D>(a3, one, true), o), v128.load(w1, 16), w1 + 16, s, y);
+    r0 = add<K>(r0, total<D>(a0, o, one, true), v128.load(w0), w0, s, y);
+    r1 = add<K>(r1, total<D>(a1, o, one, true), v128.load(w0, 16), w0 + 16, s, y);
+    r2 = add<K>(r2, total<D>(a2, o, one, true), v128.load(w1), w1, s, y);
+    r3 = add<K>(r3, total<D>(a3, o, one, true), v128.load(w1, 16), w1 + 16, s, y);
     w0 += tile_bytes<K, Nibbles>();
     w1 += tile_bytes<K, Nibbles>();
     x += stride;
@@ -224,18 +223,21 @@ function tiles_16x2<D, K, C>(
     let c1 = codes1;
     let q = x;
     for (let part: usize = 0; part < parts<K>(); part++) {
-      let a0 = i32x4.splat(0);
+      const sum = code_sum<K>(x, part);
+      const other = code_sum<K>(x + token_bytes<D>(), part);
+      let o = i32x4.splat(-offset * sum);
+      let a0 = start<D>(o, nibbles);
       let a1 = a0;
       let a2 = a0;
       let a3 = a0;
-      let b0 = a0;
-      let b1 = a0;
-      let b2 = a0;
-      let b3 = a0;
+      let b0 = start<D>(i32x4.splat(-offset * other), nibbles);
+      let b1 = b0;
+      let b2 = b0;
+      let b3 = b0;
       const end = q + 32 / parts<K>();
       do {
         let u = v128.load32_splat(q);
-        let v = v128.load32_splat(q + token_bytes<D>());
+        let v = v128.load32_splat(q, sizeof<D>() == sizeof<Fours>() ? Q8_NARROW : Q8_BOTH);
         const k0 = v128.load(c0);
         a0 = step<D>(a0, u, k0, one, nibbles);
         b0 = step<D>(b0, v, k0, one, nibbles);
@@ -249,7 +251,7 @@ function tiles_16x2<D, K, C>(
         a3 = step<D>(a3, u, k3, one, nibbles);
         b3 = step<D>(b3, v, k3, one, nibbles);
         u = v128.load32_splat(q, 4);
-        v = v128.load32_splat(q + token_bytes<D>(), 4);
+        v = v128.load32_splat(q, sizeof<D>() == sizeof<Fours>() ? Q8_NARROW + 4 : Q8_BOTH + 4);
         const l0 = v128.load(c0, 32);
         a0 = step<D>(a0, u, l0, one, nibbles);
         b0 = step<D>(b0, v, l0, one, nibbles);
@@ -272,17 +274,14 @@ function tiles_16x2<D, K, C>(
       const e = v128.load(d0, 16);
       const f = v128.load(d1);
       const g = v128.load(d1, 16);
-      let sum = code_sum<K>(x, part);
-      let o = i32x4.splat(offset * sum);
       let y = f32x4.splat(<f32>sum);
       let s = v128.load32_splat(x, Q8_SCALE);
       bring<D, K>(out, a0, o, d, d0, s, y, one, nibbles);
       bring<D, K>(out + 16, a1, o, e, d0 + 16, s, y, one, nibbles);
       bring<D, K>(out + 32, a2, o, f, d1, s, y, one, nibbles);
       bring<D, K>(out + 48, a3, o, g, d1 + 16, s, y, one, nibbles);
-      sum = code_sum<K>(x + token_bytes<D>(), part);
-      o = i32x4.splat(offset * sum);
-      y = f32x4.splat(<f32>sum);
+      o = i32x4.splat(-offset * other);
+      y = f32x4.splat(<f32>other);
       s = v128.load32_splat(x + token_bytes<D>(), Q8_SCALE);
       bring<D, K>(out + 128, b0, o, d, d0, s, y, one, nibbles);
       bring<D, K>(out + 144, b1, o, e, d0 + 16, s, y, one, nibbles);
@@ -308,7 +307,7 @@ function bring<D, K>(
   one: v128,
   nibbles: bool,
 ): void {
-  v128.store(out, add<K>(v128.load(out), i32x4.sub(total<D>(products, one, nibbles), offset), scale, w, s, q));
+  v128.store(out, add<K>(v128.load(out), total<D>(products, offset, one, nibbles), scale, w, s, q));
 }
 
 function tile_16x1<D, K, C>(out: usize, c0: usize, c1: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
@@ -317,7 +316,9 @@ function tile_16x1<D, K, C>(out: usize, c0: usize, c1: usize, x: usize, w0: usiz
   const s = v128.load32_splat(x, Q8_SCALE);
   let q = x;
   for (let part: usize = 0; part < parts<K>(); part++) {
-    let a0 = i32x4.splat(0);
+    const sum = code_sum<K>(x, part);
+    const o = i32x4.splat(-offset * sum);
+    let a0 = start<D>(o, nibbles);
     let a1 = a0;
     let a2 = a0;
     let a3 = a0;
@@ -334,8 +335,6 @@ function tile_16x1<D, K, C>(out: usize, c0: usize, c1: usize, x: usize, w0: usiz
     } while (q < end);
     const d0 = w0 + part * 64;
     const d1 = w1 + part * 64;
-    const sum = code_sum<K>(x, part);
-    const o = i32x4.splat(offset * sum);
     const y = f32x4.splat(<f32>sum);
     bring<D, K>(out, a0, o, v128.load(d0), d0, s, y, one, nibbles);
     bring<D, K>(out + 16, a1, o, v128.load(d0, 16), d0 + 16, s, y, one, nibbles);
