@@ -52,14 +52,25 @@ export function tokenIds(name: string, one: string, value: unknown, vocab: numbe
   return Array.from(value, (token) => numberOption(one, token ?? null, 0, { low: 0, high: vocab - 1, integer: true }));
 }
 
+/** Whether a value is an object as literals make them, of any realm: not an array, a Set, a Date, ... */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
 /**
  * The options within an option, such as those of `dry`; undefined if it is not given. Throws `RwkvError` "input" when it is no object
  * or has a name that is not in `names`.
  */
-export function optionsOf<T extends object>(name: string, value: T | undefined, names: readonly (keyof T & string)[]) {
+export function optionsOf<T extends object>(
+  name: string,
+  value: T | undefined,
+  names: readonly (keyof T & string)[],
+): T | undefined {
   if (value === undefined) return undefined;
   const kinds = `an object with any of ${names.join(", ")}`;
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+  if (!isRecord(value)) {
     throw new RwkvError("input", `${name} must be ${kinds}, not ${shown(value)}.`);
   }
   const unknown = Object.keys(value).find((key) => !(names as readonly string[]).includes(key));

@@ -3,7 +3,7 @@
  * what each does, in which order, and where it comes from.
  */
 
-import { booleanOption, numberOption, optionsOf, type Range, shown, tokenIds } from "./checks.ts";
+import { booleanOption, isRecord, numberOption, optionsOf, type Range, shown, tokenIds } from "./checks.ts";
 import { DRY_RANGE, type Sampling } from "./engine/sampler.ts";
 import { RwkvError } from "./errors.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
@@ -299,21 +299,20 @@ function biasOf({ logitBias, bannedTokens }: SamplingOptions, vocab: number): Sa
 function entries(logitBias: SamplingOptions["logitBias"]): readonly (readonly [number, number])[] {
   if (logitBias === undefined) return [];
   if (logitBias instanceof Map) return [...logitBias];
-  if (typeof logitBias !== "object" || logitBias === null) {
+  if (isRecord(logitBias)) {
+    // "1", not "01" or "1.0": only what an id is written as.
+    const idOf = (key: string) => (/^(0|[1-9]\d*)$/.test(key) ? Number(key) : (key as never));
+    return Object.entries(logitBias as Record<string, number>).map(([key, value]) => [idOf(key), value]);
+  }
+  if (!Array.isArray(logitBias)) {
     throw new RwkvError(
       "input",
       `logitBias must be an object or a Map from token ids to numbers, or an array of such pairs, not ${shown(logitBias)}.`,
     );
   }
-  if (!Array.isArray(logitBias)) {
-    // "1", not "01" or "1.0": only what an id is written as.
-    return Object.entries(logitBias).map(([id, value]) => [
-      /^(0|[1-9]\d*)$/.test(id) ? Number(id) : (id as never),
-      value,
-    ]);
-  }
   const bad = logitBias.findIndex((pair) => !Array.isArray(pair) || pair.length !== 2);
-  if (bad >= 0)
+  if (bad >= 0) {
     throw new RwkvError("input", `logitBias must be an array of pairs [token, number]; item ${bad} is none.`);
+  }
   return logitBias;
 }

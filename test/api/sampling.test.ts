@@ -106,7 +106,7 @@ for (const [option, low, high, kind] of NUMBERS)
 
 test("groups are objects, and have no other names", () => {
   for (const group of ["dry", "xtc", "mirostat", "dynamicTemperature"]) {
-    for (const value of [null, 5, true, "on", [], () => 0])
+    for (const value of [null, 5, true, "on", [], () => 0, new Map(), new Date(0)])
       refused({ [group]: value }, new RegExp(`^${group} must be an object with any of \\w+, `));
     refused({ [group]: { Probability: 1 } }, /must be an object with any of .*; it has no "Probability"\.$/);
     of({ [group]: undefined });
@@ -176,7 +176,7 @@ test("logitBias comes as an object, a Map or pairs; bans win", () => {
     refused({ logitBias: { [id]: 1 } }, /of token ids from 0 to 259/);
   for (const value of [101, -100.5, Number.NaN, Number.POSITIVE_INFINITY, "1", null])
     refused({ logitBias: { 5: value } }, "logitBias of token 5 must be a number from -100 to 100, or -Infinity, not ");
-  for (const value of [5, "x", null])
+  for (const value of [5, "x", null, new Set([1]), new Float32Array(3), new Date(0)])
     refused({ logitBias: value }, "logitBias must be an object or a Map from token ids");
   for (const value of [[5], [[1, 2, 3]], [[1, 2], null]])
     refused({ logitBias: value }, /pairs \[token, number\]; item \d is none/);
