@@ -14,6 +14,8 @@ interface Bundle extends InputOptions {
   input: Record<string, string>;
   /** The one of the entries that is the library, if what few need is to lie in chunks of its own. Else everything is in one file. */
   library?: string;
+  /** A classic script, not a module. */
+  classic?: boolean;
 }
 
 const LIBRARY = "src/index.ts";
@@ -36,10 +38,11 @@ const installed: InputOptions = { platform: "node", external: [/^node:/, ...pack
 /** For pages, also those without a bundler or an import map: everything is in the files, and Node's modules are an error. */
 const page: InputOptions = { platform: "browser" };
 
-/** One file for each kind of worker: import maps do not reach workers, and it is quicker to start. */
+/** One file for each kind of worker, service workers included: import maps do not reach workers, and it is quicker to start. */
 const WORKERS: Bundle[] = [
   { ...page, input: { worker: "src/platform/worker-web.ts" } },
   { platform: "node", external: /^node:/, input: { "worker.node": "src/platform/worker-node.ts" } },
+  { ...page, input: { isolation: "src/platform/isolation.ts" }, classic: true },
 ];
 
 const entries = (): Bundle[] => [
@@ -102,7 +105,7 @@ function reached(chunks: OutputChunk[], entry: string): Set<string> {
 }
 
 /** Writes one bundle into dist/. Returns the names of its files. */
-async function write({ library, ...input }: Bundle): Promise<string[]> {
+async function write({ library, classic, ...input }: Bundle): Promise<string[]> {
   const bundle = await rolldown({ ...input, logLevel: "warn" });
   try {
     let codeSplitting: OutputOptions["codeSplitting"] = false;
@@ -112,7 +115,7 @@ async function write({ library, ...input }: Bundle): Promise<string[]> {
       const core = reached(chunks, library);
       codeSplitting = { groups: [{ name: "core", test: (id) => core.has(id) }] };
     }
-    const { output } = await bundle.write({ ...OUTPUT, codeSplitting });
+    const { output } = await bundle.write({ ...OUTPUT, ...(classic && { format: "iife" }), codeSplitting });
     return output.map(({ fileName }) => fileName);
   } finally {
     await bundle.close();
