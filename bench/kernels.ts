@@ -29,7 +29,7 @@ import { Report } from "./lib/report.ts";
 import { Team } from "./lib/team.ts";
 
 const chosen = options({
-  types: "f32,f16,bf16,q8_0",
+  types: "f32,f16,bf16,q8_0,q7_0,q4_0",
   tokens: "1,2,8,64",
   sizes: "256,1024,2048,memory",
   builds: (await usableBuilds()).join(),
@@ -62,7 +62,7 @@ async function open(build: Build, ranks: number): Promise<Setting> {
   const kernels = instantiate(module, memory);
   const arena = new Arena(1 << 16);
   const team = new Team(kernels, module, memory, arena, ranks);
-  const limits = new Limits(await limitsModule(shared), memory, arena, ranks);
+  const limits = new Limits(await limitsModule(build), memory, arena, ranks);
   return { kernels, memory, arena, team, limits };
 }
 
@@ -138,7 +138,7 @@ for (const build of list(chosen.builds) as Build[]) {
           const work = (outputs * inputs * n) / 1e9;
           // What must be done at least: read every weight once, and multiply.
           const reading = bytes / 1e9 / read;
-          const computing = work / (await limits.arithmetic(type, n));
+          const computing = work / (await limits.arithmetic(type, n, kernels.features()));
           const least = Math.max(reading, computing);
           row(
             type,

@@ -150,7 +150,7 @@ async function bytesPerToken(weights: Readonly<Record<string, number>>, type?: W
 async function readRate(bytes: number, ranks: number): Promise<number> {
   const memory = createMemory(bytes + (1 << 20), bytes + (1 << 20), ranks > 1);
   const arena = new Arena(1 << 16);
-  const limits = new Limits(await limitsModule(ranks > 1), memory, arena, ranks);
+  const limits = new Limits(await limitsModule(ranks > 1 ? "plain-threads" : "plain"), memory, arena, ranks);
   // Pages that were never written are all the same zeros to the system.
   fill(memory, arena.end, bytes >> 2);
   const rate = await limits.read(arena.end, bytes);

@@ -1,11 +1,15 @@
 // What this machine can do at most, in WebAssembly: read memory, and the arithmetic of the kernels with everything else left
 // out. Benchmarks compare the kernels with these loops; they are no part of the package.
 
-import { f16_mask, f16_scale, widen_f16 } from "../../assembly/lanes";
+import { DOT_8 as EXACT_8, Fours, ones, Pairs, start, step, total } from "../../assembly/dot";
+import { lower_f16, upper_f16, upper_mask } from "../../assembly/lanes";
+import { low_halves } from "../../assembly/matmul_codes_q8";
 import { TEAM_EPOCH, TEAM_PROGRAM } from "../../assembly/ops";
 import { await_call, call, fence, poison } from "../../assembly/team";
 import {
-  DOT,
+  DOT_4,
+  DOT_8,
+  DOT_16,
   J_ADDRESS,
   J_BYTES,
   J_FACTOR,
@@ -14,11 +18,14 @@ import {
   J_ROUNDS,
   J_TEAM,
   MULTIPLY_ADD,
+  ONE_4,
+  ONE_8,
+  ONE_16,
+  ONE_BF16,
+  ONE_F16,
+  ONE_F32,
   READ,
   STEP,
-  WIDEN_BF16,
-  WIDEN_F16,
-  WIDEN_Q8_0,
 } from "./jobs";
 
 export { poison };
@@ -46,21 +53,29 @@ function work(job: usize, rank: i32, ranks: i32): void {
   const rounds = load<i32>(job, J_ROUNDS);
   let result: v128 = f32x4.splat(0.5);
   if (kind == MULTIPLY_ADD) result = multiply_add(rounds, job);
-  else if (kind == DOT) result = dot(rounds, job);
+  else if (kind == DOT_16) result = dot_16(rounds, job);
+  else if (kind == DOT_8) result = EXACT_8 >= 0 ? dot_8<Fours>(rounds, job, false) : dot_8<Pairs>(rounds, job, false);
+  else if (kind == DOT_4) result = EXACT_8 >= 0 ? dot_8<Fours>(rounds, job, true) : dot_8<Pairs>(rounds, job, true);
   else {
     const part = kind == READ ? (bytes / ranks) & ~(STEP - 1) : bytes;
     const from = kind == READ ? address + part * rank : address;
-    for (let i = 0; i < rounds; i++) {
-      if (kind == READ) result = v128.xor(result, read(from, from + part));
-      else if (kind == WIDEN_F16) result = v128.xor(result, widen<i16>(from, from + part, job));
-      else if (kind == WIDEN_BF16) result = v128.xor(result, widen<u16>(from, from + part, job));
-      else if (kind == WIDEN_Q8_0) result = v128.xor(result, widen_dot(from, from + part, job));
-      else unreachable();
-    }
+    for (let i = 0; i < rounds; i++) result = v128.xor(result, pass(kind, from, from + part, job));
   }
   // Stored, so that no compiler finds out that nobody wants it.
   v128.store(job + J_RESULTS + <usize>rank * 64, result);
   fence(load<u32>(job, J_TEAM), ranks);
+}
+
+/** Once through the bytes. */
+function pass(kind: i32, from: usize, end: usize, job: usize): v128 {
+  if (kind == READ) return read(from, end);
+  if (kind == ONE_F32) return one_f32(from, end, job);
+  if (kind == ONE_F16) return one_16_bits<i16>(from, end, job);
+  if (kind == ONE_BF16) return one_16_bits<u16>(from, end, job);
+  if (kind == ONE_16) return one_wide(from, end, job);
+  if (kind == ONE_8) return EXACT_8 >= 0 ? one_bytes<Fours>(from, end, job) : one_bytes<Pairs>(from, end, job);
+  if (kind != ONE_4) unreachable();
+  return EXACT_8 >= 0 ? one_nibbles<Fours>(from, end, job) : one_nibbles<Pairs>(from, end, job);
 }
 
 function read(p: usize, end: usize): v128 {
@@ -118,7 +133,7 @@ function multiply_add(rounds: i32, job: usize): v128 {
 }
 
 /** The same with a = dot(a, x) + y, eight products of 16 bits each. */
-function dot(rounds: i32, job: usize): v128 {
+function dot_16(rounds: i32, job: usize): v128 {
   const x = v128.load(job, J_FACTOR);
   const y = x;
   let a = x;
@@ -152,18 +167,46 @@ function dot(rounds: i32, job: usize): v128 {
   return v128.xor(v128.xor(a, e), v128.xor(v128.xor(i, j), v128.xor(k, l)));
 }
 
-// @ts-ignore: decorator
-@inline
-function widened<T>(w: usize, mask: v128, scale: v128): v128 {
-  if (isSigned<T>()) return widen_f16(v128.load_ext<i16>(w), mask, scale);
-  return i32x4.shl(v128.load_ext<u16>(w), 16);
+/** The same for bytes, sixteen products each. */
+function dot_8<D>(rounds: i32, job: usize, nibbles: bool): v128 {
+  if (!ASC_FEATURE_RELAXED_SIMD) return i32x4.splat(0);
+  const one = ones();
+  const x = v128.load(job, J_FACTOR);
+  const y = x;
+  let a = x;
+  let b = x;
+  let c = x;
+  let d = x;
+  let e = x;
+  let f = x;
+  let g = x;
+  let h = x;
+  let i = x;
+  let j = x;
+  let k = x;
+  let l = x;
+  do {
+    a = step<D>(a, x, y, one, nibbles);
+    b = step<D>(b, x, y, one, nibbles);
+    c = step<D>(c, x, y, one, nibbles);
+    d = step<D>(d, x, y, one, nibbles);
+    e = step<D>(e, x, y, one, nibbles);
+    f = step<D>(f, x, y, one, nibbles);
+    g = step<D>(g, x, y, one, nibbles);
+    h = step<D>(h, x, y, one, nibbles);
+    i = step<D>(i, x, y, one, nibbles);
+    j = step<D>(j, x, y, one, nibbles);
+    k = step<D>(k, x, y, one, nibbles);
+    l = step<D>(l, x, y, one, nibbles);
+  } while (--rounds);
+  a = v128.xor(v128.xor(a, b), v128.xor(c, d));
+  e = v128.xor(v128.xor(e, f), v128.xor(g, h));
+  return v128.xor(v128.xor(a, e), v128.xor(v128.xor(i, j), v128.xor(k, l)));
 }
 
-/** Weights of 16 bits (i16: f16, u16: bf16), widened, multiplied, added up: as the kernels do for one token. */
-function widen<T>(p: usize, end: usize, job: usize): v128 {
+/** Weights of 32 bits, multiplied, added up. */
+function one_f32(p: usize, end: usize, job: usize): v128 {
   const u = v128.load(job, J_FACTOR);
-  const mask = f16_mask();
-  const scale = f16_scale();
   let a = f32x4.splat(0);
   let b = a;
   let c = a;
@@ -173,21 +216,59 @@ function widen<T>(p: usize, end: usize, job: usize): v128 {
   let g = a;
   let h = a;
   do {
-    a = f32x4.add(a, f32x4.mul(widened<T>(p, mask, scale), u));
-    b = f32x4.add(b, f32x4.mul(widened<T>(p + 8, mask, scale), u));
-    c = f32x4.add(c, f32x4.mul(widened<T>(p + 16, mask, scale), u));
-    d = f32x4.add(d, f32x4.mul(widened<T>(p + 24, mask, scale), u));
-    e = f32x4.add(e, f32x4.mul(widened<T>(p + 32, mask, scale), u));
-    f = f32x4.add(f, f32x4.mul(widened<T>(p + 40, mask, scale), u));
-    g = f32x4.add(g, f32x4.mul(widened<T>(p + 48, mask, scale), u));
-    h = f32x4.add(h, f32x4.mul(widened<T>(p + 56, mask, scale), u));
+    a = f32x4.add(a, f32x4.mul(v128.load(p), u));
+    b = f32x4.add(b, f32x4.mul(v128.load(p, 16), u));
+    c = f32x4.add(c, f32x4.mul(v128.load(p, 32), u));
+    d = f32x4.add(d, f32x4.mul(v128.load(p, 48), u));
+    e = f32x4.add(e, f32x4.mul(v128.load(p, 64), u));
+    f = f32x4.add(f, f32x4.mul(v128.load(p, 80), u));
+    g = f32x4.add(g, f32x4.mul(v128.load(p, 96), u));
+    h = f32x4.add(h, f32x4.mul(v128.load(p, 112), u));
+    p += STEP;
+  } while (p < end);
+  return f32x4.add(f32x4.add(f32x4.add(a, b), f32x4.add(c, d)), f32x4.add(f32x4.add(e, f), f32x4.add(g, h)));
+}
+
+/** Weights of 16 bits (i16: f16, u16: bf16), widened, multiplied, added up: as the kernels do for one token. */
+function one_16_bits<T>(p: usize, end: usize, job: usize): v128 {
+  const s = v128.load(job, J_FACTOR);
+  const mask = upper_mask();
+  let a = f32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  let e = a;
+  let f = a;
+  let g = a;
+  let h = a;
+  do {
+    let w = v128.load(p);
+    let u = isSigned<T>() ? upper_f16(w, mask) : w;
+    let v = isSigned<T>() ? lower_f16(w) : i16x8.splat(0);
+    a = f32x4.add(a, f32x4.mul(v128.shuffle<i16>(v, u, 0, 8, 1, 9, 2, 10, 3, 11), s));
+    b = f32x4.add(b, f32x4.mul(v128.shuffle<i16>(v, u, 4, 12, 5, 13, 6, 14, 7, 15), s));
+    w = v128.load(p, 16);
+    u = isSigned<T>() ? upper_f16(w, mask) : w;
+    v = isSigned<T>() ? lower_f16(w) : i16x8.splat(0);
+    c = f32x4.add(c, f32x4.mul(v128.shuffle<i16>(v, u, 0, 8, 1, 9, 2, 10, 3, 11), s));
+    d = f32x4.add(d, f32x4.mul(v128.shuffle<i16>(v, u, 4, 12, 5, 13, 6, 14, 7, 15), s));
+    w = v128.load(p, 32);
+    u = isSigned<T>() ? upper_f16(w, mask) : w;
+    v = isSigned<T>() ? lower_f16(w) : i16x8.splat(0);
+    e = f32x4.add(e, f32x4.mul(v128.shuffle<i16>(v, u, 0, 8, 1, 9, 2, 10, 3, 11), s));
+    f = f32x4.add(f, f32x4.mul(v128.shuffle<i16>(v, u, 4, 12, 5, 13, 6, 14, 7, 15), s));
+    w = v128.load(p, 48);
+    u = isSigned<T>() ? upper_f16(w, mask) : w;
+    v = isSigned<T>() ? lower_f16(w) : i16x8.splat(0);
+    g = f32x4.add(g, f32x4.mul(v128.shuffle<i16>(v, u, 0, 8, 1, 9, 2, 10, 3, 11), s));
+    h = f32x4.add(h, f32x4.mul(v128.shuffle<i16>(v, u, 4, 12, 5, 13, 6, 14, 7, 15), s));
     p += 64;
   } while (p < end);
   return f32x4.add(f32x4.add(f32x4.add(a, b), f32x4.add(c, d)), f32x4.add(f32x4.add(e, f), f32x4.add(g, h)));
 }
 
-/** The same for 8-bit weights: widened to 16 bits, multiplied and added in pairs, added up. */
-function widen_dot(p: usize, end: usize, job: usize): v128 {
+/** Bytes, widened to 16 bits, multiplied and added in pairs, added up. */
+function one_wide(p: usize, end: usize, job: usize): v128 {
   const u = v128.load(job, J_FACTOR);
   let a = i32x4.splat(0);
   let b = a;
@@ -213,4 +294,72 @@ function widen_dot(p: usize, end: usize, job: usize): v128 {
     p += STEP;
   } while (p < end);
   return i32x4.add(i32x4.add(a, b), i32x4.add(c, d));
+}
+
+/** Bytes, multiplied as they are. */
+function one_bytes<D>(p: usize, end: usize, job: usize): v128 {
+  if (!ASC_FEATURE_RELAXED_SIMD) return i32x4.splat(0);
+  const one = ones();
+  const u = v128.load(job, J_FACTOR);
+  let a = i32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  do {
+    a = step<D>(a, u, v128.load(p), one, false);
+    b = step<D>(b, u, v128.load(p, 16), one, false);
+    c = step<D>(c, u, v128.load(p, 32), one, false);
+    d = step<D>(d, u, v128.load(p, 48), one, false);
+    a = step<D>(a, u, v128.load(p, 64), one, false);
+    b = step<D>(b, u, v128.load(p, 80), one, false);
+    c = step<D>(c, u, v128.load(p, 96), one, false);
+    d = step<D>(d, u, v128.load(p, 112), one, false);
+    p += STEP;
+  } while (p < end);
+  return i32x4.add(i32x4.add(a, b), i32x4.add(c, d));
+}
+
+/** Half bytes, taken apart and multiplied; every 128 bytes a sum, as a block of 8 rows has it. */
+function one_nibbles<D>(p: usize, end: usize, job: usize): v128 {
+  if (!ASC_FEATURE_RELAXED_SIMD) return i32x4.splat(0);
+  const one = ones();
+  const mask = low_halves();
+  const u = v128.load(job, J_FACTOR);
+  const zero = i32x4.splat(0);
+  let sum = zero;
+  do {
+    let a = start<D>(zero, true);
+    let b = a;
+    let c = a;
+    let d = a;
+    let w = v128.load(p);
+    a = step<D>(a, u, v128.and(w, mask), one, true);
+    b = step<D>(b, u, v128.and(i16x8.shr_u(w, 4), mask), one, true);
+    w = v128.load(p, 16);
+    c = step<D>(c, u, v128.and(w, mask), one, true);
+    d = step<D>(d, u, v128.and(i16x8.shr_u(w, 4), mask), one, true);
+    w = v128.load(p, 32);
+    a = step<D>(a, u, v128.and(w, mask), one, true);
+    b = step<D>(b, u, v128.and(i16x8.shr_u(w, 4), mask), one, true);
+    w = v128.load(p, 48);
+    c = step<D>(c, u, v128.and(w, mask), one, true);
+    d = step<D>(d, u, v128.and(i16x8.shr_u(w, 4), mask), one, true);
+    w = v128.load(p, 64);
+    a = step<D>(a, u, v128.and(w, mask), one, true);
+    b = step<D>(b, u, v128.and(i16x8.shr_u(w, 4), mask), one, true);
+    w = v128.load(p, 80);
+    c = step<D>(c, u, v128.and(w, mask), one, true);
+    d = step<D>(d, u, v128.and(i16x8.shr_u(w, 4), mask), one, true);
+    w = v128.load(p, 96);
+    a = step<D>(a, u, v128.and(w, mask), one, true);
+    b = step<D>(b, u, v128.and(i16x8.shr_u(w, 4), mask), one, true);
+    w = v128.load(p, 112);
+    c = step<D>(c, u, v128.and(w, mask), one, true);
+    d = step<D>(d, u, v128.and(i16x8.shr_u(w, 4), mask), one, true);
+    a = i32x4.add(total<D>(a, zero, one, true), total<D>(b, zero, one, true));
+    c = i32x4.add(total<D>(c, zero, one, true), total<D>(d, zero, one, true));
+    sum = i32x4.add(sum, i32x4.add(a, c));
+    p += STEP;
+  } while (p < end);
+  return sum;
 }

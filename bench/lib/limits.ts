@@ -2,11 +2,15 @@
 import { readFileSync } from "node:fs";
 import { newest } from "../../scripts/newest.mjs";
 import { node } from "../../scripts/program.ts";
+import type { Build } from "../../src/engine/kernels.ts";
 import type { Arena } from "../../src/engine/memory.ts";
-import type { WeightType } from "../../src/engine/weight-types.ts";
+import { tileNibbles, type WeightType } from "../../src/engine/weight-types.ts";
 import {
-  DOT,
-  DOT_MACS,
+  DOT_4,
+  DOT_8,
+  DOT_8_MACS,
+  DOT_16,
+  DOT_16_MACS,
   J_ADDRESS,
   J_BYTES,
   J_FACTOR,
@@ -16,30 +20,58 @@ import {
   J_TEAM,
   MULTIPLY_ADD,
   MULTIPLY_ADD_MACS,
+  ONE_4,
+  ONE_8,
+  ONE_16,
+  ONE_BF16,
+  ONE_F16,
+  ONE_F32,
   READ,
   STEP,
-  WIDEN_BF16,
-  WIDEN_F16,
-  WIDEN_Q8_0,
 } from "../assembly/jobs.ts";
 import { measure } from "./measure.ts";
 import { Team } from "./team.ts";
 
-/** Bytes of weights that the widening loops go through: they stay in the nearest cache. */
+/** Bytes of weights that the loops for one token go through: they stay in the nearest cache. */
 const NEAR = 4096;
 /** Bytes read, or multiply-adds done, in one call: so many that calling does not count. */
 const ENOUGH = 1 << 23;
 
-/** Compiles the loops, if they changed since the last time. */
-export async function limitsModule(threads: boolean): Promise<WebAssembly.Module> {
-  const target = threads ? "limits-threads" : "limits";
-  const file = `build/bench/${target}.wasm`;
+/** Compiles the loops as a build of the kernels has them, if they changed since the last time. */
+export async function limitsModule(build: Build): Promise<WebAssembly.Module> {
+  const file = `build/bench/limits-${build}.wasm`;
   if (newest([file]) < newest(["assembly", "bench/assembly", "bench/asconfig.json"])) {
-    const asc = ["bench/assembly/limits.ts", "--config", "bench/asconfig.json", "--target", target];
+    const asc = ["bench/assembly/limits.ts", "--config", "bench/asconfig.json", "--target", build];
     const { code, output } = await node("node_modules/assemblyscript/bin/asc.js", asc);
     if (code !== 0) throw new Error(`asc ${asc.join(" ")} failed:\n${output}`);
   }
   return new WebAssembly.Module(readFileSync(file));
+}
+
+/** Which loops belong to a type of weights: with one token, with several; multiply-adds of a round of the latter; bytes of a weight. */
+interface Loops {
+  one: number;
+  several: number;
+  macs: number;
+  bytes: number;
+}
+
+const FLOATS: Readonly<Record<string, Loops>> = {
+  f32: { one: ONE_F32, several: MULTIPLY_ADD, macs: MULTIPLY_ADD_MACS, bytes: 4 },
+  f16: { one: ONE_F16, several: MULTIPLY_ADD, macs: MULTIPLY_ADD_MACS, bytes: 2 },
+  bf16: { one: ONE_BF16, several: MULTIPLY_ADD, macs: MULTIPLY_ADD_MACS, bytes: 2 },
+};
+/** Types whose codes have a full 8 bits. */
+const FULL: readonly WeightType[] = ["q8_0", "iq4_nl", "iq4_xs"];
+
+/** `features`: of the build, as the kernels tell. */
+function loopsOf(type: WeightType, features: number): Loops {
+  if (FLOATS[type]) return FLOATS[type];
+  const relaxed = (features & 2) !== 0;
+  const exact = (features & 4) !== 0;
+  if (relaxed && tileNibbles(type)) return { one: ONE_4, several: DOT_4, macs: DOT_8_MACS, bytes: 0.5 };
+  if (relaxed && (exact || !FULL.includes(type))) return { one: ONE_8, several: DOT_8, macs: DOT_8_MACS, bytes: 1 };
+  return { one: ONE_16, several: DOT_16, macs: DOT_16_MACS, bytes: 1 };
 }
 
 interface Exports {
@@ -76,20 +108,17 @@ export class Limits {
     return this.#rate(`read ${address} ${bytes}`, READ, address, whole, rounds, done);
   }
 
-  /** GMAC/s of a kernel's innermost arithmetic with so many tokens, all ranks together. Quantised weights: as 8-bit codes. */
-  arithmetic(type: WeightType, tokens: number): Promise<number> {
+  /** GMAC/s of a kernel's innermost arithmetic with so many tokens, all ranks together. `features`: of the kernels. */
+  arithmetic(type: WeightType, tokens: number, features: number): Promise<number> {
     const { ranks } = this.#team;
-    const float = type === "f32" || type === "f16" || type === "bf16";
-    // f32 has nothing to widen; several tokens share what was widened.
-    if (type === "f32" || tokens > (float ? 1 : 2)) {
-      const [kind, macs] = float ? [MULTIPLY_ADD, MULTIPLY_ADD_MACS] : [DOT, DOT_MACS];
+    const { one, several, macs, bytes } = loopsOf(type, features);
+    if (tokens > 1) {
       const rounds = Math.ceil(ENOUGH / macs);
-      return this.#rate(`registers ${kind}`, kind, 0, 0, rounds, macs * rounds * ranks);
+      return this.#rate(`registers ${several}`, several, 0, 0, rounds, macs * rounds * ranks);
     }
-    const kind = type === "f16" ? WIDEN_F16 : type === "bf16" ? WIDEN_BF16 : WIDEN_Q8_0;
-    const weights = float ? NEAR / 2 : NEAR;
+    const weights = NEAR / bytes;
     const rounds = Math.ceil(ENOUGH / weights);
-    return this.#rate(`widen ${kind}`, kind, this.#near, NEAR, rounds, weights * rounds * ranks);
+    return this.#rate(`one ${one}`, one, this.#near, NEAR, rounds, weights * rounds * ranks);
   }
 
   end(): Promise<void> {
