@@ -3,5 +3,5 @@
  * long search: `RWKV_TEST_RUNS=100000 node scripts/run.mjs test/weights/gguf-fuzz.test.ts`.
  */
 export function runs(count = 500): number {
-  return Number(process.env.RWKV_TEST_RUNS ?? count);
+  return Number(globalThis.process?.env.RWKV_TEST_RUNS ?? count);
 }

@@ -1,7 +1,7 @@
 // The package as users get it: packed by npm, unpacked in a folder of its own, looked through, imported and compiled
 // against.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { test } from "uvu";
@@ -10,21 +10,9 @@ import { node } from "../../scripts/program.ts";
 import { part, pthOf } from "../model/tuned.ts";
 import { list, scan } from "../rules/scan.ts";
 import { programs } from "../runtimes/runtimes.ts";
+import { packed } from "./packed.ts";
 
-/** Stands for a user's project: it has a package.json, so that `rwkv-wasm` is looked for in its node_modules. */
-const project = "build/package";
-const unpacked = `${project}/node_modules/rwkv-wasm`;
-
-rmSync(project, { recursive: true, force: true });
-mkdirSync(unpacked, { recursive: true });
-writeFileSync(`${project}/package.json`, '{ "type": "module" }\n');
-const pack = ["pack", "--json", "--ignore-scripts", "--pack-destination", project];
-const [{ filename, files }] = JSON.parse(execFileSync("npm", pack, { encoding: "utf8" })) as [
-  { filename: string; files: { path: string }[] },
-];
-execFileSync("tar", ["-xzf", `${project}/${filename}`, "-C", unpacked, "--strip-components=1"]);
-
-const paths = files.map(({ path }) => path);
+const { project, folder: unpacked, tarball, files: paths } = packed();
 const manifest = JSON.parse(readFileSync("package.json", "utf8"));
 const { targets } = JSON.parse(readFileSync("asconfig.json", "utf8")) as {
   targets: Record<string, { outFile: string }>;
@@ -71,7 +59,7 @@ test("publint finds nothing to say", async () => {
 
 test("are the types wrong finds nothing to say", async () => {
   const attw = "node_modules/@arethetypeswrong/cli/dist/index.js";
-  const { code, output } = await node(attw, [`${project}/${filename}`, "--profile", "esm-only", "--no-color"], 120);
+  const { code, output } = await node(attw, [tarball, "--profile", "esm-only", "--no-color"], 120);
   assert.is(code, 0, output);
 });
 
