@@ -35,7 +35,7 @@ export async function arrange(
   threads: number | "auto",
   build: "plain" | "relaxed" | "auto",
 ): Promise<Arrangement> {
-  if (platform.only) return arrangeOnly(platform, platform.only, threads, build);
+  if (platform.only) return await arrangeOnly(platform, platform.only, threads, build);
   const relaxed = build !== "plain" && (await relaxedSimd());
   if (build === "relaxed" && !relaxed) {
     throw new RwkvError(
@@ -50,7 +50,12 @@ export async function arrange(
 }
 
 /** The same where the kernels are given: whether their memory is shared, decides. */
-function arrangeOnly(platform: Platform, only: Build, threads: number | "auto", build: string): Arrangement {
+async function arrangeOnly(
+  platform: Platform,
+  only: Build,
+  threads: number | "auto",
+  build: string,
+): Promise<Arrangement> {
   if (build !== "auto" && !only.startsWith(build)) {
     throw new RwkvError(
       "input",
@@ -60,7 +65,7 @@ function arrangeOnly(platform: Platform, only: Build, threads: number | "auto", 
   if (!only.endsWith("-threads")) {
     return { mode: threads === 0 || !platform.spawn ? "inline" : "worker", build: only, threads: 1 };
   }
-  if (threads === 0 || !platform.spawn || !platform.sharesMemory) {
+  if (threads === 0 || !platform.spawn || !platform.sharesMemory || !(await wasmThreads())) {
     const why = threads === 0 ? "threads is 0" : "this runtime shares no memory between workers";
     throw new RwkvError("input", `The kernels given are the build ${only}, but ${why}: give plain or relaxed.`);
   }

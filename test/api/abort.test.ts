@@ -1,12 +1,11 @@
 // Stopping at any moment: what was asked for rejects with the signal's reason, and the session stands where `position` says, in
 // the state that a fresh session has that took in just so much.
 import * as fc from "fast-check";
+import type { Model, Session } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Model } from "../../src/api/model.ts";
-import type { Session } from "../../src/api/session.ts";
-import { bench, ids, open, standing, standingAfter, V7 } from "../engine/setup.ts";
 import { runs } from "../runs.ts";
+import { ids, open, openInAllModes, standing, standingAfter } from "./setup.ts";
 
 /** Too much to be done before anybody can stop it. */
 const LONG = ids(200_000);
@@ -17,12 +16,7 @@ const reasonOf = (promise: Promise<unknown>) =>
     (reason) => reason,
   );
 
-const MODES: [name: string, model: Model][] = [
-  ["team", await open({ threads: 2 })],
-  ["one thread", await open({ threads: 1 })],
-  ["worker", await open({}, V7, bench({ sharesMemory: false }).platform)],
-  ["inline", await open({ threads: 0 })],
-];
+const MODES = await openInAllModes();
 test.after(async () => {
   for (const [, model] of MODES) await model.close();
 });
@@ -210,21 +204,15 @@ test("another session's work goes on where an abort cut a step that they shared"
   await session.close();
 });
 
-test("loading: before, and as tensors arrive; no worker is left", async () => {
+test("loading: before, and as tensors arrive", async () => {
   for (const moment of [-1, 0, 1, 20, 60]) {
-    const { platform, workers } = bench();
     const stop = new AbortController();
     if (moment < 0) stop.abort(REASON);
     let calls = 0;
     const onProgress = () => {
       if (calls++ === moment) stop.abort(REASON);
     };
-    const loading = open({ signal: stop.signal, onProgress }, V7, platform);
-    assert.is(await reasonOf(loading), REASON);
-    const alive = setInterval(() => {}, 1000);
-    for (const worker of workers)
-      if (worker.threadId >= 0) await new Promise((resolve) => worker.once("exit", resolve));
-    clearInterval(alive);
+    assert.is(await reasonOf(open({ signal: stop.signal, onProgress })), REASON);
   }
 });
 

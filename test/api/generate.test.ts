@@ -1,14 +1,12 @@
 // Generations: options, seeds, endings, streams, company.
 import * as fc from "fast-check";
+import type { ErrorCode, GenerateOptions, Generation, Part } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { hex8, xxhash32 } from "../../src/bytes/hash.ts";
-import type { ErrorCode } from "../../src/errors.ts";
-import type { GenerateOptions, Generation } from "../../src/generate.ts";
-import type { Part } from "../../src/text/parts.ts";
-import { ids, open, parse, standing, standingAfter } from "../engine/setup.ts";
 import { refused } from "../refused.ts";
 import { runs } from "../runs.ts";
+import { ids, open, parse, standing, standingAfter } from "./setup.ts";
 
 const model = await open();
 test.after(() => model.close());

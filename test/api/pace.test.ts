@@ -1,21 +1,14 @@
 // A generation and its reader: how far ahead it runs, where its session stands when the reader leaves, and that nobody waits for
 // somebody who waits for him.
 import * as fc from "fast-check";
+import type { GenerateOptions, Session } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Model } from "../../src/api/model.ts";
-import type { Session } from "../../src/api/session.ts";
-import type { GenerateOptions } from "../../src/generate.ts";
-import { bench, ids, open, standing, standingAfter, V7 } from "../engine/setup.ts";
 import { refused } from "../refused.ts";
 import { runs } from "../runs.ts";
+import { ids, open, openInAllModes, standing, standingAfter } from "./setup.ts";
 
-const MODES: [name: string, model: Model][] = [
-  ["team", await open({ threads: 2 })],
-  ["one thread", await open({ threads: 1, build: "plain" })],
-  ["worker", await open({}, V7, bench({ sharesMemory: false }).platform)],
-  ["inline", await open({ threads: 0 })],
-];
+const MODES = await openInAllModes();
 test.after(async () => {
   for (const [, model] of MODES) await model.close();
 });
@@ -188,37 +181,41 @@ test("readers of any pace, in company: the same tokens, and each session where i
     way: fc.constantFrom("loop", "text", "result", "unread"),
   });
   await fc.assert(
-    fc.asyncProperty(fc.array(reader, { minLength: 2, maxLength: 12 }), fc.nat(3), async (readers, mode) => {
-      const [, model] = MODES[mode];
-      await Promise.all(
-        readers.map(async ({ seed, maxTokens, leave, pause, way }) => {
-          const options = { ...OPTIONS, seed, maxTokens };
-          const session = model.session();
-          const generation = session.generate(PROMPT, options);
-          const tokens: number[] = [];
-          if (way === "text") await generation.text();
-          else if (way === "result") await generation.result;
-          else if (way === "loop") {
-            for await (const { token } of generation) {
-              tokens.push(token);
-              if (tokens.length === leave) break;
-              if (tokens.length % pause === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    fc.asyncProperty(
+      fc.array(reader, { minLength: 2, maxLength: 12 }),
+      fc.nat(MODES.length - 1),
+      async (readers, mode) => {
+        const [, model] = MODES[mode];
+        await Promise.all(
+          readers.map(async ({ seed, maxTokens, leave, pause, way }) => {
+            const options = { ...OPTIONS, seed, maxTokens };
+            const session = model.session();
+            const generation = session.generate(PROMPT, options);
+            const tokens: number[] = [];
+            if (way === "text") await generation.text();
+            else if (way === "result") await generation.result;
+            else if (way === "loop") {
+              for await (const { token } of generation) {
+                tokens.push(token);
+                if (tokens.length === leave) break;
+                if (tokens.length % pause === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+              }
+              assert.is(tokens.length, Math.min(maxTokens, leave));
             }
-            assert.is(tokens.length, Math.min(maxTokens, leave));
-          }
-          if (way !== "unread") {
-            const count = way === "loop" ? tokens.length : maxTokens;
-            assert.is(session.position, PROMPT.length + count);
-            const again: number[] = [];
-            const same = model.generate(PROMPT, { ...options, maxTokens: count });
-            for await (const { token } of same) again.push(token);
-            if (way === "loop") assert.equal(tokens, again);
-            assert.is(await standing(session), await standingAfter(model, [...PROMPT, ...again]));
-          }
-          await session.close();
-        }),
-      );
-    }),
+            if (way !== "unread") {
+              const count = way === "loop" ? tokens.length : maxTokens;
+              assert.is(session.position, PROMPT.length + count);
+              const again: number[] = [];
+              const same = model.generate(PROMPT, { ...options, maxTokens: count });
+              for await (const { token } of same) again.push(token);
+              if (way === "loop") assert.equal(tokens, again);
+              assert.is(await standing(session), await standingAfter(model, [...PROMPT, ...again]));
+            }
+            await session.close();
+          }),
+        );
+      },
+    ),
     { numRuns: runs(8) },
   );
 });

@@ -1,10 +1,9 @@
 // Sessions: feeding, forking, saving, and what is refused.
+import type { ErrorCode, Model } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Model } from "../../src/api/model.ts";
-import type { ErrorCode } from "../../src/errors.ts";
-import { hashOf, ids, open, parse, standing, standingAfter } from "../engine/setup.ts";
 import { refused } from "../refused.ts";
+import { hashOf, ids, open, parse, standing, standingAfter } from "./setup.ts";
 
 const model = await open();
 test.after(() => model.close());

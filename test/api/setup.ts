@@ -13,24 +13,18 @@ export const V7 = "test/fixtures/v7.f32.gguf";
 export const open = (options: LoadOptions = {}, path = V7): Promise<Model> =>
   load(at(path), { threads: 2, ...options });
 
-/** The small model in every way this runtime has; which they are, `info.mode` says. A build without threads runs in one worker. */
+/** The small model in every way this runtime has: a team, one worker (which a build without threads wants), beside the caller. */
 export async function openInAllModes(): Promise<[name: string, model: Model][]> {
-  const alone = { kernels: at("dist/kernels/plain.wasm") };
-  const ways: [name: string, options: LoadOptions][] = [
-    ["two threads", { threads: 2 }],
-    ["one thread", { threads: 1 }],
-    ["one worker", "process" in globalThis || "Worker" in globalThis ? alone : {}],
-    ["inline", { threads: 0 }],
-  ];
-  const models = new Map<string, [name: string, model: Model]>();
-  for (const [name, options] of ways) {
+  const alone = "process" in globalThis || "Worker" in globalThis ? { kernels: at("dist/kernels/plain.wasm") } : {};
+  const models = new Map<string, Model>();
+  for (const options of [{ threads: 2 }, { threads: 1 }, alone, { threads: 0 }]) {
     const model = await open(options);
     const { mode, threads } = model.info;
-    const known = models.has(`${mode} ${threads}`);
-    if (known) await model.close();
-    else models.set(`${mode} ${threads}`, [name, model]);
+    const name = mode === "team" ? `team of ${threads}` : mode;
+    if (models.has(name)) await model.close();
+    else models.set(name, model);
   }
-  return [...models.values()];
+  return [...models];
 }
 
 /** Token ids that look like nothing, below 260. */

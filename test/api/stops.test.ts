@@ -1,12 +1,11 @@
 // What ends a text: strings across the borders of tokens, which are never shown; tokens; time.
 import * as fc from "fast-check";
+import type { GenerateOptions, Model } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Model } from "../../src/api/model.ts";
-import type { GenerateOptions } from "../../src/generate.ts";
-import { ids, open, standing, standingAfter } from "../engine/setup.ts";
 import { refused } from "../refused.ts";
 import { runs } from "../runs.ts";
+import { ids, open, standing, standingAfter } from "./setup.ts";
 
 const stories = await open({}, "weights/stories-7m.q8_0.gguf");
 const inline = await open({ threads: 0, build: "plain" }, "weights/stories-7m.q8_0.gguf");

@@ -248,4 +248,19 @@ test("above 2 GiB everything is as it is below", async () => {
   await low.close();
 });
 
+test("a load that is aborted, at any moment, leaves no worker", async () => {
+  for (const moment of [-1, 0, 1, 20, 60]) {
+    const { platform, workers } = bench();
+    const stop = new AbortController();
+    if (moment < 0) stop.abort("enough");
+    let calls = 0;
+    const onProgress = () => {
+      if (calls++ === moment) stop.abort("enough");
+    };
+    const loading = open({ signal: stop.signal, onProgress }, V7, platform);
+    assert.is(await loading.catch((reason) => reason), "enough");
+    await ended(workers);
+  }
+});
+
 test.run();

@@ -16,6 +16,9 @@ export interface Packed {
 const project = "build/packed";
 const note = `${project}/files.json`;
 
+/** What the package exports. */
+export const names: readonly string[] = Object.keys(await import("rwkv-wasm"));
+
 /** Packs if something has changed since the last time. */
 export function packed(): Packed {
   const sources = newest(["dist", "weights", "docs", "package.json", "README.md", "CHANGELOG.md"]);

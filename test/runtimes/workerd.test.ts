@@ -1,13 +1,13 @@
 // The suite in Cloudflare's workerd.
 import { test } from "uvu";
-import { packed } from "../package/packed.ts";
+import { names as exported, packed } from "../package/packed.ts";
 import { bundleTests } from "./bundle.ts";
 import { serve } from "./site.ts";
 import { conform, names, RUNS } from "./suite.ts";
 import { runInWorkerd } from "./workerd.ts";
 
 const outdir = "build/everywhere/workerd";
-await bundleTests(names, outdir, { names: Object.keys(await import("rwkv-wasm")) }, { runs: RUNS });
+await bundleTests(names, outdir, { names: exported }, { runs: RUNS });
 
 test("workerd", async () => {
   const site = await serve(false);
