@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { newest } from "./newest.mjs";
+import { packed } from "./packed.ts";
 import { type Finished, node, run } from "./program.ts";
 import { judge, tally, type Verdict } from "./test/judge.ts";
 
@@ -83,7 +84,7 @@ async function runAll(files: string[]): Promise<void> {
 async function installRuntimes(): Promise<boolean> {
   const folder = "test/runtimes";
   if (newest([`${folder}/node_modules/.package-lock.json`]) > newest([`${folder}/package-lock.json`])) return true;
-  console.log("Installing Deno, Bun and other versions of Node for the tests (once; 800 MB on disk) ...");
+  console.log("Installing Deno, Bun, workerd and other versions of Node for the tests (once; 950 MB on disk) ...");
   return step("install runtimes", run("npm", ["ci", "--prefix", folder]));
 }
 
@@ -94,7 +95,9 @@ async function main(): Promise<void> {
   const files = find();
   if (files.length === 0 && words.length > 0) throw new Error(`No test file's path contains ${words.join(" or ")}.`);
   const sources = await compile(files);
-  if (sources.includes("test/runtimes/runtimes.ts") && !(await installRuntimes())) return;
+  if (sources.some((path) => path.startsWith("test/runtimes/")) && !(await installRuntimes())) return;
+  // Once, before tests that want it run side by side.
+  if (sources.includes("scripts/packed.ts")) packed();
   await runAll(files);
 }
 

@@ -6,11 +6,11 @@ import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { packed } from "../../scripts/packed.ts";
 import { node } from "../../scripts/program.ts";
 import { part, pthOf } from "../model/tuned.ts";
 import { list, scan } from "../rules/scan.ts";
 import { programs } from "../runtimes/runtimes.ts";
-import { packed } from "./packed.ts";
 
 const { project, folder: unpacked, tarball, files: paths } = packed();
 const manifest = JSON.parse(readFileSync("package.json", "utf8"));

@@ -1,6 +1,6 @@
 // The suite in pages of browsers, with and without shared memory.
 import { test } from "uvu";
-import { packed } from "../package/packed.ts";
+import { packed } from "../../scripts/packed.ts";
 import { inBrowsers, runInPage } from "./browsers.ts";
 import { bundleTests } from "./bundle.ts";
 import { serve } from "./site.ts";

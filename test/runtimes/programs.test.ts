@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { test } from "uvu";
-import { packed } from "../package/packed.ts";
+import { packed } from "../../scripts/packed.ts";
 import { bundleTests } from "./bundle.ts";
 import { programs } from "./runtimes.ts";
 import { conform, names, RUNS } from "./suite.ts";

@@ -1,6 +1,7 @@
 // The suite in Cloudflare's workerd.
 import { test } from "uvu";
-import { names as exported, packed } from "../package/packed.ts";
+import { packed } from "../../scripts/packed.ts";
+import { names as exported } from "../package/exports.ts";
 import { bundleTests } from "./bundle.ts";
 import { serve } from "./site.ts";
 import { conform, names, RUNS } from "./suite.ts";

@@ -1,7 +1,7 @@
 // The package as users get it: packed by npm and unpacked where a project would have it, once for all tests of a build.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { newest } from "../../scripts/newest.mjs";
+import { newest } from "./newest.mjs";
 
 export interface Packed {
   /** Stands for a user's project: it has a package.json, so that `rwkv-wasm` is looked for in its node_modules. */
@@ -15,9 +15,6 @@ export interface Packed {
 
 const project = "build/packed";
 const note = `${project}/files.json`;
-
-/** What the package exports. */
-export const names: readonly string[] = Object.keys(await import("rwkv-wasm"));
 
 /** Packs if something has changed since the last time. */
 export function packed(): Packed {
