@@ -6,8 +6,7 @@
 
 /** What TypeScript's library for pages does not know of service workers. */
 interface Scope {
-  readonly location: Location;
-  readonly registration: { readonly active: unknown };
+  readonly registration: { readonly active: unknown; readonly scope: string };
   skipWaiting(): Promise<void>;
   addEventListener(type: "install" | "activate", listener: (event: Waiting) => void): void;
   addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
@@ -31,8 +30,9 @@ declare const PREFIX: string;
 const ISOLATION = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
-  "Cross-Origin-Resource-Policy": "same-origin",
 };
+/** What needs them. */
+const ISOLATED = ["document", "worker", "sharedworker"];
 
 scope.addEventListener("install", (event) => event.waitUntil(install()));
 scope.addEventListener("activate", (event) => event.waitUntil(activate()));
@@ -40,10 +40,11 @@ scope.addEventListener("message", ({ data }) => {
   if (data === "take over") void scope.skipWaiting();
 });
 scope.addEventListener("fetch", (event) => {
-  const { request } = event;
-  // Others' files are none of its business, nor is what is not read.
-  if (request.method === "GET" && new URL(request.url).origin === scope.location.origin)
-    event.respondWith(answer(request));
+  const { url, method, destination } = event.request;
+  const file = url.slice(scope.registration.scope.length).replace(/[?#].*/, "") || "./";
+  const ours = url.startsWith(scope.registration.scope) && method === "GET";
+  // Downloads of models need neither, so they do not take the way through here.
+  if (ours && (FILES.includes(file) || ISOLATED.includes(destination))) event.respondWith(answer(event.request));
 });
 
 async function install(): Promise<void> {
