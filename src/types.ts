@@ -108,6 +108,9 @@ export type HfTokenizer = new (
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
 };
 
+/** What is used of the package @huggingface/jinja, which is optional: its class `Template`. */
+export type JinjaTemplate = new (source: string) => { render(values: Record<string, unknown>): string };
+
 /** An opened weights file: what it holds, by canonical name. */
 export interface TensorFile {
   readonly name: string;
