@@ -6,6 +6,7 @@
 import { hex8, xxhash32 } from "../bytes/hash.ts";
 import { isRecord } from "../bytes/json.ts";
 import { shown } from "../checks.ts";
+import type { Platform } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import type { GenerateOptions, Generation, GenerationResult } from "../generate.ts";
 import {
@@ -21,7 +22,8 @@ import {
   worldTemplate,
 } from "../text/chat.ts";
 import { ReplyParser, type ReplyPart } from "../text/reply.ts";
-import type { Session } from "./session.ts";
+import type { JinjaTemplate } from "../types.ts";
+import type { Session, Shared } from "./session.ts";
 
 export interface ChatOptions {
   /** What the assistant is told before the conversation. */
@@ -32,8 +34,15 @@ export interface ChatOptions {
   think?: Think;
   /** Whether its thoughts stay in the state. Default: they do; without them, the answer is read once more, which costs its tokens. */
   keepThinking?: boolean;
-  /** "rwkv-world", or a template in Jinja. Default: the one in the weights file, else "rwkv-world". */
-  template?: string;
+  /**
+   * "rwkv-world", or a template in Jinja, with the class `Template` of @huggingface/jinja where packages are not found by their names.
+   * Default: the one in the weights file, else "rwkv-world".
+   */
+  template?: string | { source: string; Template: JinjaTemplate };
+  /** What was said before. */
+  messages?: readonly Message[];
+  /** What `chat.save()` gave: the conversation goes on there. */
+  saved?: Uint8Array;
   /** How answers are drawn, unless a turn says otherwise. */
   generate?: ReplyOptions;
 }
@@ -123,19 +132,25 @@ export class Chat {
   #closed = false;
 
   /** @internal Chats come from `model.chat()`. */
-  constructor(model: ChatModel, template: ChatTemplate | undefined, options: ChatOptions, saved?: Uint8Array) {
-    const { system, tools = [], think = "none", keepThinking = true, generate = {} } = options;
+  constructor(model: ChatModel, template: ChatTemplate, options: ChatOptions) {
+    const { system, messages = [], tools = [], think = "none", keepThinking = true, generate = {}, saved } = options;
+    if (saved && (system !== undefined || messages.length > 0)) {
+      throw new RwkvError("input", "A saved chat has its messages: system and messages cannot be given with saved.");
+    }
     if (system !== undefined && typeof system !== "string") {
       throw new RwkvError("input", `system must be a string, not ${shown(system)}.`);
     }
     if (!THINK.includes(think))
       throw new RwkvError("input", `think is one of ${THINK.join(", ")}, not ${shown(think)}.`);
     this.#model = model;
-    this.#template = template ?? worldTemplate;
+    this.#template = template;
     this.#render = { tools: checkTools(tools), think };
     this.#keepThinking = keepThinking;
     this.#defaults = generate;
-    this.#messages = system === undefined ? [] : [{ role: "system", content: system }];
+    this.#messages = checkMessages([
+      ...(system === undefined ? [] : [{ role: "system", content: system }]),
+      ...(Array.isArray(messages) ? messages : [messages]),
+    ]);
     if (!saved) {
       this.#session = model.session();
       return;
@@ -362,6 +377,8 @@ export class Chat {
     settle: (outcome: { message: Message; result: GenerationResult }) => void,
     fail: (error: unknown) => void,
   ): Promise<void> {
+    // The session goes back to the end of what was shown; until then its state is not to be had.
+    await generation.over;
     const { message } = parser.end();
     this.#messages = [...this.#messages, message];
     const before = this.#before!;
@@ -383,6 +400,40 @@ export class Chat {
     const stops = this.#template.stops(this.#render.think);
     return [...stops, ...(own === undefined ? [] : [own].flat())];
   }
+}
+
+/** @internal Finds the template and opens the chat. */
+export async function openChat(
+  model: ChatModel,
+  { platform, template: own }: Pick<Shared, "platform" | "template">,
+  options: ChatOptions,
+): Promise<Chat> {
+  const given = options.template ?? own ?? worldTemplate.name;
+  return new Chat(model, await templateOf(given, platform), options);
+}
+
+async function templateOf(given: NonNullable<ChatOptions["template"]>, platform: Platform): Promise<ChatTemplate> {
+  const source = typeof given === "string" ? given : given?.source;
+  if (typeof source !== "string") {
+    throw new RwkvError("input", `template must be "rwkv-world", a template in Jinja, or { source, Template }.`);
+  }
+  // What llama.cpp writes into GGUF files for its own code, or the same thing in Jinja, which lacks thoughts and tools.
+  if (source === worldTemplate.name || /'User: ' \+ message/.test(source)) return worldTemplate;
+  if (!/\{[{%]/.test(source)) {
+    throw new RwkvError(
+      "input",
+      `There is no chat template ${shown(source)}; "rwkv-world" is built in, others are in Jinja.`,
+    );
+  }
+  const { jinjaTemplate } = await import("../text/jinja.ts");
+  if (typeof given !== "string") return jinjaTemplate(source, given.Template);
+  if (!platform.jinja) {
+    throw new RwkvError(
+      "unsupported",
+      "A chat template in Jinja needs the class Template of @huggingface/jinja here: template: { source, Template }.",
+    );
+  }
+  return jinjaTemplate(source, await platform.jinja());
 }
 
 interface Header {

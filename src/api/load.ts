@@ -131,6 +131,7 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
         spec,
         identity,
         text,
+        template: file.facts.get("chat_template")?.toString(),
         sessions: new Places(spec.sessions),
         inner: new Places(spec.places - spec.sessions, spec.sessions),
         aside: new Places(ASIDE),

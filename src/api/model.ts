@@ -8,6 +8,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import type { CacheReport } from "../types.ts";
 import { openTuned } from "../weights/open.ts";
 import type { Candidate, CandidateOptions } from "./candidates.ts";
+import type { Chat, ChatOptions } from "./chat.ts";
 import type { ContinuationScore, EmbedOptions, MeasureOptions, Perplexity, PerplexityOptions } from "./measures.ts";
 import { type Prompt, Session, type Shared, tokensOf } from "./session.ts";
 import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
@@ -99,6 +100,12 @@ export class Model {
       void session.close();
       throw error;
     }
+  }
+
+  /** A conversation, new or saved. Throws `RwkvError` "input", "state", "unsupported"; docs/chat.md says more. */
+  async chat(options: ChatOptions = {}): Promise<Chat> {
+    const { openChat } = await import("./chat.ts");
+    return await openChat(this, this.#shared, options);
   }
 
   /** The logits after each token: one array of `info.vocab` numbers per token. Without a session, from the beginning. */

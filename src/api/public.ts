@@ -19,11 +19,14 @@ export type {
   SamplingOptions,
   XtcOptions,
 } from "../sampling.ts";
+export type { ChatTemplate, Message, Think, Tool, ToolCall } from "../text/chat.ts";
 export type { Part } from "../text/parts.ts";
+export type { ReplyPart } from "../text/reply.ts";
 export type { Tokenizer } from "../text/tokenizer.ts";
-export type { CacheReport, HfTokenizer } from "../types.ts";
+export type { CacheReport, HfTokenizer, JinjaTemplate } from "../types.ts";
 export type { Sink } from "../weights/sink.ts";
 export type { Candidate, CandidateOptions } from "./candidates.ts";
+export type { Chat, ChatOptions, Reply, ReplyOptions } from "./chat.ts";
 export type { ConvertOptions } from "./convert.ts";
 export { cosine } from "./cosine.ts";
 export type { InspectOptions, ModelReport, TensorReport, TunedReport } from "./inspect.ts";

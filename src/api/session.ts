@@ -24,6 +24,8 @@ export interface Shared {
   readonly spec: EngineSpec;
   readonly identity: Identity;
   readonly text: Chosen;
+  /** The chat template in the weights file. */
+  readonly template?: string;
   /** Places in the engine: for sessions that were asked for, for those that something else needs, and for work beside sessions. */
   readonly sessions: Places;
   readonly inner: Places;

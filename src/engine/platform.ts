@@ -1,7 +1,7 @@
 /** What the core asks of a runtime. `src/platform/` answers, one file per kind of runtime, all of the same shape. */
 
 import type { DownloadCache } from "../bytes/cache.ts";
-import type { HfTokenizer, Source } from "../types.ts";
+import type { HfTokenizer, JinjaTemplate, Source } from "../types.ts";
 import type { Build } from "./kernels.ts";
 import type { Port, Reply, Request, Start } from "./protocol.ts";
 
@@ -53,4 +53,6 @@ export interface Platform {
   worldVocabulary(): Promise<Uint8Array<ArrayBuffer>>;
   /** Imports the class `Tokenizer` of @huggingface/tokenizers, where packages are found by their names. */
   readonly hfTokenizer?: () => Promise<HfTokenizer>;
+  /** The same for the class `Template` of @huggingface/jinja. */
+  readonly jinja?: () => Promise<JinjaTemplate>;
 }

@@ -7,7 +7,7 @@ import { DownloadCache } from "../bytes/cache.ts";
 import type { OpenOptions, Platform, WorkerHandle } from "../engine/platform.ts";
 import type { Reply, Request, Start } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
-import type { HfTokenizer, Source } from "../types.ts";
+import type { HfTokenizer, JinjaTemplate, Source } from "../types.ts";
 import type { Assets } from "./assets.ts";
 import { Death } from "./death.ts";
 import { fileSource } from "./files.ts";
@@ -31,6 +31,7 @@ export const nodePlatform = (assets: Assets<Worker>): Platform => ({
   tidy,
   worldVocabulary: assets.worldVocabulary,
   hfTokenizer,
+  jinja,
 });
 
 /** With the package's parts as files beside this one. */
@@ -66,6 +67,18 @@ async function hfTokenizer(): Promise<HfTokenizer> {
     throw new RwkvError(
       "unsupported",
       "a tokenizer.json needs the package @huggingface/tokenizers: npm install @huggingface/tokenizers",
+      { cause },
+    );
+  }
+}
+
+async function jinja(): Promise<JinjaTemplate> {
+  try {
+    return (await import("@huggingface/jinja")).Template;
+  } catch (cause) {
+    throw new RwkvError(
+      "unsupported",
+      "A chat template in Jinja needs the package @huggingface/jinja: npm install @huggingface/jinja",
       { cause },
     );
   }

@@ -61,7 +61,8 @@ export class ReplyParser {
         ? [[TAGS.tool[0], "tool"], ...(this.#thinks ? ([[TAGS.thinking[0], "thinking"]] as [string, Kind][]) : [])]
         : [[TAGS[this.#kind][1], "content"]];
     const found = tags.map(([tag, to]) => ({ at: this.#held.indexOf(tag), length: tag.length, to }));
-    return found.filter(({ at }) => at >= 0).sort((a, b) => a.at - b.at)[0];
+    const meant = found.filter(({ at, to }) => at >= 0 && (to !== "thinking" || !this.#held.slice(0, at).trim()));
+    return meant.sort((a, b) => a.at - b.at)[0];
   }
 
   /** A thought comes first or not at all. */

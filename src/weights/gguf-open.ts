@@ -20,6 +20,7 @@ const FACTS: Readonly<Record<string, readonly [key: string, type: "number" | "st
   layer_norm_epsilon: ["ARCH.attention.layer_norm_epsilon", "number"],
   rescale_every_n_layers: ["ARCH.rescale_every_n_layers", "number"],
   tokenizer: ["tokenizer.ggml.model", "string"],
+  chat_template: ["tokenizer.chat_template", "string"],
 };
 
 /** More parts than any model was split into. */
