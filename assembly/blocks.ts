@@ -5,8 +5,8 @@
 //
 //   f32         K x 32 f32: for every input the 32 rows' weights
 //   f16, bf16   K x 32 u16: the same
-//   codes       4 groups of 8 rows; a group is ceil(K / 32) tiles, a tile 8 rows x 32 inputs: a header of f32, each number for
-//               rows 0..7, then the codes. The header is
+//   codes       twice 16 rows, which are ceil(K / 32) blocks of 32 inputs, a block two tiles of 8 rows: a header of f32, each
+//               number for rows 0..7, then the codes. The header is
 //                 symmetric  32 bytes: scales
 //                 minimum    64 bytes: scales, minimums
 //                 halves    128 bytes: scales, minimums of inputs 0..15, then those of inputs 16..31

@@ -43,21 +43,19 @@ export function matmul_wide<K, C>(
   scratch: usize,
 ): void {
   const count = blocks(inputs);
-  const group = <usize>count * tile_bytes<K, C>();
-  if (n <= 2) {
-    for (let t = 0; t < n; t++) {
-      const to = out + <usize>t * (PIECE * 4);
-      const from = x + <usize>t * Q8_BOTH;
-      for (let g: usize = 0; g < 4; g++) {
-        if (sizeof<C>() == sizeof<Bytes>()) column_8<K>(to + g * 32, weights + g * group, from, <usize>n * Q8_BOTH, count, offset);
-        else column_8_nibbles<K>(to + g * 32, weights + g * group, from, <usize>n * Q8_BOTH, count, offset);
-      }
-    }
-    return;
-  }
   memory.fill(out, 0, <usize>n * (PIECE * 4));
-  rows_16<K, C>(out, weights, weights + group, x, count, n, offset, scratch);
-  rows_16<K, C>(out + 64, weights + 2 * group, weights + 3 * group, x, count, n, offset, scratch);
+  for (let rows: usize = 0; rows < 2; rows++) {
+    if (n <= 2) {
+      for (let t: usize = 0; t < <usize>n; t++) {
+        const to = out + t * (PIECE * 4);
+        const from = x + t * Q8_BOTH;
+        if (sizeof<C>() == sizeof<Bytes>()) column_16<K>(to, weights, from, <usize>n * Q8_BOTH, count, offset);
+        else column_16_nibbles<K>(to, weights, from, <usize>n * Q8_BOTH, count, offset);
+      }
+    } else rows_16<K, C>(out, weights, x, count, n, offset, scratch);
+    weights += <usize>count * 2 * tile_bytes<K, C>();
+    out += 64;
+  }
 }
 
 /**
@@ -80,58 +78,73 @@ export function code_sum<K>(x: usize, part: usize): i32 {
   return load<i32>(x, Q8_SUM);
 }
 
-/** 8 rows x 1 token. Two rounds per block, so that no engine has to spill. */
-function column_8<K>(out: usize, w: usize, x: usize, stride: usize, count: i32, offset: i32): void {
-  let low = f32x4.splat(0);
-  let high = f32x4.splat(0);
+/** 16 rows x 1 token, tile by tile; the sums are in memory. */
+function column_16<K>(out: usize, w: usize, x: usize, stride: usize, count: i32, offset: i32): void {
+  const end_out = out + 64;
   do {
     const s = v128.load32_splat(x, Q8_SCALE);
-    let p = w + tile_header<K>();
-    let q = x + Q8_WIDE;
-    for (let part: usize = 0; part < parts<K>(); part++) {
-      // Even lanes take inputs 0 and 1 of a step, odd lanes inputs 2 and 3; rows 0 1, 2 3, 4 5, 6 7.
-      let a = i32x4.splat(0);
-      let b = a;
-      let c = a;
-      let d = a;
-      const end = q + 64 / parts<K>();
-      do {
-        let v = v128.load64_splat(q);
-        a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p), v));
-        b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 8), v));
-        c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 16), v));
-        d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 24), v));
-        v = v128.load64_splat(q, 8);
-        a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 32), v));
-        b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 40), v));
-        c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 48), v));
-        d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 56), v));
-        v = v128.load64_splat(q, 16);
-        a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 64), v));
-        b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 72), v));
-        c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 80), v));
-        d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 88), v));
-        v = v128.load64_splat(q, 24);
-        a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 96), v));
-        b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 104), v));
-        c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 112), v));
-        d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 120), v));
-        p += 128;
-        q += 32;
-      } while (q < end);
-      const sum = code_sum<K>(x, part);
-      const o = i32x4.splat(offset * sum);
-      a = i32x4.sub(i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7)), o);
-      c = i32x4.sub(i32x4.add(v128.shuffle<i32>(c, d, 0, 2, 4, 6), v128.shuffle<i32>(c, d, 1, 3, 5, 7)), o);
-      const y = f32x4.splat(<f32>sum);
-      low = add<K>(low, a, v128.load(w + part * 64), w + part * 64, s, y);
-      high = add<K>(high, c, v128.load(w + part * 64 + 16), w + part * 64 + 16, s, y);
+    for (let to = out; to < end_out; to += 32) {
+      let p = w + tile_header<K>();
+      let q = x + Q8_WIDE;
+      for (let part: usize = 0; part < parts<K>(); part++) {
+        // Even lanes take inputs 0 and 1 of a step, odd lanes inputs 2 and 3; rows 0 1, 2 3, 4 5, 6 7.
+        let a = i32x4.splat(0);
+        let b = a;
+        let c = a;
+        let d = a;
+        const end = q + 64 / parts<K>();
+        do {
+          let v = v128.load64_splat(q);
+          a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p), v));
+          b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 8), v));
+          c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 16), v));
+          d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 24), v));
+          v = v128.load64_splat(q, 8);
+          a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 32), v));
+          b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 40), v));
+          c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 48), v));
+          d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 56), v));
+          v = v128.load64_splat(q, 16);
+          a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 64), v));
+          b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 72), v));
+          c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 80), v));
+          d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 88), v));
+          v = v128.load64_splat(q, 24);
+          a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 96), v));
+          b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 104), v));
+          c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 112), v));
+          d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 120), v));
+          p += 128;
+          q += 32;
+        } while (q < end);
+        bring_8<K>(to, a, b, c, d, code_sum<K>(x, part), offset, w + part * 64, s);
+      }
+      w += tile_bytes<K, Bytes>();
     }
-    w += tile_bytes<K, Bytes>();
     x += stride;
   } while (--count);
-  v128.store(out, low);
-  v128.store(out, high, 16);
+}
+
+/** The sums of 8 rows, whose products lie as above, brought forward. */
+// @ts-ignore: decorator
+@inline
+function bring_8<K>(
+  out: usize,
+  a: v128,
+  b: v128,
+  c: v128,
+  d: v128,
+  sum: i32,
+  offset: i32,
+  w: usize,
+  s: v128,
+): void {
+  const o = i32x4.splat(offset * sum);
+  const y = f32x4.splat(<f32>sum);
+  a = i32x4.sub(i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7)), o);
+  c = i32x4.sub(i32x4.add(v128.shuffle<i32>(c, d, 0, 2, 4, 6), v128.shuffle<i32>(c, d, 1, 3, 5, 7)), o);
+  bring<K>(out, a, v128.load(w), w, s, y);
+  bring<K>(out + 16, c, v128.load(w, 16), w + 16, s, y);
 }
 
 const FIFTEEN = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15]);
@@ -144,58 +157,50 @@ export function low_halves(): v128 {
 }
 
 /** The same with nibbles: a step of 32 bytes holds 4 inputs and the 4 inputs 16 further. */
-function column_8_nibbles<K>(out: usize, w: usize, x: usize, stride: usize, count: i32, offset: i32): void {
+function column_16_nibbles<K>(out: usize, w: usize, x: usize, stride: usize, count: i32, offset: i32): void {
   const mask = low_halves();
-  let low = f32x4.splat(0);
-  let high = f32x4.splat(0);
+  const end_out = out + 64;
   do {
     const s = v128.load32_splat(x, Q8_SCALE);
-    let p = w + tile_header<K>();
-    let q = x + Q8_WIDE;
-    let a = i32x4.splat(0);
-    let b = a;
-    let c = a;
-    let d = a;
-    const end = q + 32;
-    do {
-      const u = v128.load64_splat(q);
-      const v = v128.load64_splat(q, 32);
-      let codes = v128.load(p);
-      let near = v128.and(codes, mask);
-      let far = i8x16.shr_u(codes, 4);
-      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(near), u));
-      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(near), u));
-      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(far), v));
-      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(far), v));
-      codes = v128.load(p, 16);
-      near = v128.and(codes, mask);
-      far = i8x16.shr_u(codes, 4);
-      c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(near), u));
-      d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(near), u));
-      c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(far), v));
-      d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(far), v));
-      p += 32;
-      q += 8;
-    } while (q < end);
-    const sum = code_sum<K>(x, 0);
-    const o = i32x4.splat(offset * sum);
-    a = i32x4.sub(i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7)), o);
-    c = i32x4.sub(i32x4.add(v128.shuffle<i32>(c, d, 0, 2, 4, 6), v128.shuffle<i32>(c, d, 1, 3, 5, 7)), o);
-    const y = f32x4.splat(<f32>sum);
-    low = add<K>(low, a, v128.load(w), w, s, y);
-    high = add<K>(high, c, v128.load(w + 16), w + 16, s, y);
-    w += tile_bytes<K, Nibbles>();
+    for (let to = out; to < end_out; to += 32) {
+      let p = w + tile_header<K>();
+      let q = x + Q8_WIDE;
+      let a = i32x4.splat(0);
+      let b = a;
+      let c = a;
+      let d = a;
+      const end = q + 32;
+      do {
+        const u = v128.load64_splat(q);
+        const v = v128.load64_splat(q, 32);
+        let codes = v128.load(p);
+        let near = v128.and(codes, mask);
+        let far = i8x16.shr_u(codes, 4);
+        a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(near), u));
+        b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(near), u));
+        a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(far), v));
+        b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(far), v));
+        codes = v128.load(p, 16);
+        near = v128.and(codes, mask);
+        far = i8x16.shr_u(codes, 4);
+        c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(near), u));
+        d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(near), u));
+        c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(far), v));
+        d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(far), v));
+        p += 32;
+        q += 8;
+      } while (q < end);
+      bring_8<K>(to, a, b, c, d, code_sum<K>(x, 0), offset, w, s);
+      w += tile_bytes<K, Nibbles>();
+    }
     x += stride;
   } while (--count);
-  v128.store(out, low);
-  v128.store(out, high, 16);
 }
 
-/** 16 rows (two groups) x n tokens: each block's codes are widened to 16 bits once, and serve all tokens from the scratch. */
+/** 16 rows x n tokens: each block's codes are widened to 16 bits once, and serve all tokens from the scratch. */
 function rows_16<K, C>(
   out: usize,
   w0: usize,
-  w1: usize,
   x: usize,
   count: i32,
   n: i32,
@@ -204,6 +209,7 @@ function rows_16<K, C>(
 ): void {
   const even = <usize>(n & ~1);
   do {
+    const w1 = w0 + tile_bytes<K, C>();
     if (sizeof<C>() == sizeof<Bytes>()) {
       widen_bytes(scratch, w0 + tile_header<K>());
       widen_bytes(scratch + 32, w1 + tile_header<K>());
@@ -217,8 +223,7 @@ function rows_16<K, C>(
       tile_16x1<K>(out + even * (PIECE * 4), scratch, x, w0, w1, offset);
       x += Q8_BOTH;
     }
-    w0 += tile_bytes<K, C>();
-    w1 += tile_bytes<K, C>();
+    w0 += 2 * tile_bytes<K, C>();
   } while (--count);
 }
 

@@ -35,34 +35,35 @@ export function matmul_narrow<D, K, C>(
   scratch: usize,
 ): void {
   const count = blocks(inputs);
-  const group = <usize>count * tile_bytes<K, C>();
+  const half = <usize>count * 2 * tile_bytes<K, C>();
   // Taking nibbles apart for later pays from four tokens on.
   if (n <= (sizeof<C>() == sizeof<Bytes>() ? 1 : 3)) {
     const stride = <usize>n * token_bytes<D>();
-    for (let g: usize = 0; g < 4; g += 2) {
-      const w = weights + g * group;
+    for (let rows: usize = 0; rows < 2; rows++) {
       for (let t: usize = 0; t < <usize>n; t++) {
-        const to = out + t * (PIECE * 4) + g * 32;
+        const to = out + t * (PIECE * 4) + rows * 64;
         const from = x + t * token_bytes<D>();
-        if (sizeof<C>() == sizeof<Bytes>()) column_16<D, K>(to, w, w + group, from, stride, count, offset);
-        else column_16_nibbles<D, K>(to, w, w + group, from, stride, count, offset);
+        if (sizeof<C>() == sizeof<Bytes>()) column_16<D, K>(to, weights, from, stride, count, offset);
+        else column_16_nibbles<D, K>(to, weights, from, stride, count, offset);
       }
+      weights += half;
     }
     return;
   }
   memory.fill(out, 0, <usize>n * (PIECE * 4));
-  rows_16<D, K, C>(out, weights, weights + group, x, count, n, offset, scratch);
-  rows_16<D, K, C>(out + 64, weights + 2 * group, weights + 3 * group, x, count, n, offset, scratch);
+  rows_16<D, K, C>(out, weights, x, count, n, offset, scratch);
+  rows_16<D, K, C>(out + 64, weights + half, x, count, n, offset, scratch);
 }
 
-/** 16 rows (two groups) x 1 token. */
-function column_16<D, K>(out: usize, w0: usize, w1: usize, x: usize, stride: usize, count: i32, offset: i32): void {
+/** 16 rows x 1 token. */
+function column_16<D, K>(out: usize, w0: usize, x: usize, stride: usize, count: i32, offset: i32): void {
   const one = ones();
   let r0 = f32x4.splat(0);
   let r1 = r0;
   let r2 = r0;
   let r3 = r0;
   do {
+    const w1 = w0 + tile_bytes<K, Bytes>();
     const s = v128.load32_splat(x, Q8_SCALE);
     let c0 = w0 + tile_header<K>();
     let c1 = w1 + tile_header<K>();
@@ -97,8 +98,7 @@ function column_16<D, K>(out: usize, w0: usize, w1: usize, x: usize, stride: usi
       r2 = add<K>(r2, a2, v128.load(d1), d1, s, y);
       r3 = add<K>(r3, a3, v128.load(d1, 16), d1 + 16, s, y);
     }
-    w0 += tile_bytes<K, Bytes>();
-    w1 += tile_bytes<K, Bytes>();
+    w0 += 2 * tile_bytes<K, Bytes>();
     x += stride;
   } while (--count);
   v128.store(out, r0);
@@ -107,7 +107,7 @@ function column_16<D, K>(out: usize, w0: usize, w1: usize, x: usize, stride: usi
   v128.store(out, r3, 48);
 }
 
-function column_16_nibbles<D, K>(out: usize, w0: usize, w1: usize, x: usize, stride: usize, count: i32, offset: i32): void {
+function column_16_nibbles<D, K>(out: usize, w0: usize, x: usize, stride: usize, count: i32, offset: i32): void {
   const one = ones();
   const mask = low_halves();
   let r0 = f32x4.splat(0);
@@ -115,6 +115,7 @@ function column_16_nibbles<D, K>(out: usize, w0: usize, w1: usize, x: usize, str
   let r2 = r0;
   let r3 = r0;
   do {
+    const w1 = w0 + tile_bytes<K, Nibbles>();
     const s = v128.load32_splat(x, Q8_SCALE);
     const sum = code_sum<K>(x, 0);
     let c0 = w0 + tile_header<K>();
@@ -150,8 +151,7 @@ function column_16_nibbles<D, K>(out: usize, w0: usize, w1: usize, x: usize, str
     r1 = add<K>(r1, total<D>(a1, o, one, true), v128.load(w0, 16), w0 + 16, s, y);
     r2 = add<K>(r2, total<D>(a2, o, one, true), v128.load(w1), w1, s, y);
     r3 = add<K>(r3, total<D>(a3, o, one, true), v128.load(w1, 16), w1 + 16, s, y);
-    w0 += tile_bytes<K, Nibbles>();
-    w1 += tile_bytes<K, Nibbles>();
+    w0 += 2 * tile_bytes<K, Nibbles>();
     x += stride;
   } while (--count);
   v128.store(out, r0);
@@ -160,11 +160,10 @@ function column_16_nibbles<D, K>(out: usize, w0: usize, w1: usize, x: usize, str
   v128.store(out, r3, 48);
 }
 
-/** 16 rows (two groups) x n tokens. Bytes are used where they are; nibbles are taken apart once per block, for all tokens. */
+/** 16 rows x n tokens. Bytes are used where they are; nibbles are taken apart once per block, for all tokens. */
 function rows_16<D, K, C>(
   out: usize,
   w0: usize,
-  w1: usize,
   x: usize,
   count: i32,
   n: i32,
@@ -173,6 +172,7 @@ function rows_16<D, K, C>(
 ): void {
   const even = <usize>(n & ~1);
   do {
+    const w1 = w0 + tile_bytes<K, C>();
     let c0 = w0 + tile_header<K>();
     let c1 = w1 + tile_header<K>();
     if (sizeof<C>() == sizeof<Nibbles>()) {
@@ -187,8 +187,7 @@ function rows_16<D, K, C>(
       tile_16x1<D, K, C>(out + even * (PIECE * 4), c0, c1, x, w0, w1, offset);
       x += token_bytes<D>();
     }
-    w0 += tile_bytes<K, C>();
-    w1 += tile_bytes<K, C>();
+    w0 += 2 * tile_bytes<K, C>();
   } while (--count);
 }
 

@@ -40,7 +40,8 @@ function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32,
   const bytes = <usize>block_bytes(type);
   for (let r = 0; r < rows; r++) {
     let from = src + <usize>r * stride;
-    let to = dst + <usize>(r >> 3) * (<usize>count * tile) + <usize>(r & 7) * 4;
+    // Two groups of 8 rows take turns, block by block.
+    let to = dst + <usize>(r >> 4) * (<usize>count * 2 * tile) + <usize>((r >> 3) & 1) * tile + <usize>(r & 7) * 4;
     for (let b = 0; b < count; b += units) {
       decode_block(scratch, from, type);
       from += bytes;
@@ -68,7 +69,7 @@ function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32,
           store<u32>(codes, i32x4.extract_lane(far, 2), 192);
           store<u32>(codes, i32x4.extract_lane(far, 3), 224);
         }
-        to += tile;
+        to += 2 * tile;
       }
     }
   }
