@@ -26,9 +26,9 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(sign
 process.on("exit", () => groups.forEach(kill));
 
 /** Runs a program without input; `limit` in seconds. Rejects only when the program cannot be started. */
-export function run(command: string, args: string[], limit = 3600): Promise<Finished> {
+export function run(command: string, args: string[], limit = 3600, cwd?: string): Promise<Finished> {
   const started = performance.now();
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], detached: true, cwd });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {

@@ -4,6 +4,7 @@ import type { CommandDef } from "citty";
 import type { GenerateOptions, LoadOptions, Model } from "../index.ts";
 import { type Arguments, numberOf, type Range, rangeText, UsageError } from "./arguments.ts";
 import { interruption } from "./interrupt.ts";
+import { SHIPPED, shipped } from "./shipped.ts";
 import { dim, Progress, printable, warn, write } from "./terminal.ts";
 
 /** What happens without a prompt. */
@@ -11,7 +12,6 @@ const PROMPT = "Once upon a time";
 /** A prompt longer than this is a mistake. */
 const PROMPT_BYTES = 16 << 20;
 type WeightType = NonNullable<LoadOptions["weights"]>;
-const SHIPPED = "stories-7m.q8_0.gguf";
 /** What weights can be converted to. */
 export const TYPES = ["f32", "f16", "bf16", "q8_0", "q7_0", "q5_1", "q5_0", "q4_1", "q4_0"] satisfies WeightType[];
 /** Numbers of a LoRA, by the option that gives them. */
@@ -143,7 +143,7 @@ async function run(args: Arguments): Promise<void> {
   const { load } = await import("../index.ts");
 
   const progress = new Progress("Loading");
-  const where = args.model ?? new URL(`../weights/${SHIPPED}`, import.meta.url);
+  const where = args.model ?? shipped();
   const warnings: string[] = [];
   const onWarning = (warning: string) => void warnings.push(warning);
   const loading = load(where, { threads, weights, lora, sessions: 1, signal, onProgress: progress.update, onWarning });

@@ -5,6 +5,8 @@ import { type Finished, run } from "../../scripts/program.ts";
 
 export interface Runtime {
   name: string;
+  /** Where its program is, if it is one. */
+  command?: string;
   /** Runs a JavaScript module to its end, from the repository's root; `limit` in seconds. */
   run(file: string, limit: number): Promise<Finished>;
 }
@@ -15,10 +17,11 @@ const bun = { "linux-x64": "linux-x64", "linux-arm64": "linux-aarch64", "darwin-
 
 /** A runtime that is a program in an installed package. */
 function program(name: string, path: string, options: string[] = []): Runtime {
+  const command = `test/runtimes/node_modules/${path}`;
   return {
     name,
+    command,
     async run(file, limit) {
-      const command = `test/runtimes/node_modules/${path}`;
       if (!existsSync(command)) throw new Error(`${command} is missing: run npm ci --prefix test/runtimes`);
       return run(command, [...options, file], limit);
     },
