@@ -121,6 +121,8 @@ async function open(work: Work, url: URL, signal?: AbortSignal): Promise<Source>
   }
   if (entry) return new CachedSource(work, url, entry);
   const origin = await httpSource(url, options);
+  // What a network wants to be told before it lets anybody through must not cost what is kept.
+  if (origin.isPage) return new CachedSource(work, url, undefined, origin);
   for (const old of known) if (old.query === query) await work.store?.delete(old.name).catch(() => {});
   return new CachedSource(work, url, await create(work, url, path, query, origin), origin);
 }

@@ -41,6 +41,8 @@ export interface Version {
 
 export interface HttpFile extends Source {
   readonly version: Version;
+  /** The server says that it is a web page: a login, an error, anything but a model. */
+  readonly isPage: boolean;
 }
 
 /** Bytes asked for at a time: at first, and at most. Where `fetch` reads ahead of its reader, it reads that far. */
@@ -184,6 +186,10 @@ class HttpSource implements HttpFile {
 
   get size(): number {
     return this.#size ?? 0;
+  }
+
+  get isPage(): boolean {
+    return /^text\/html\b/i.test(this.#facts?.type ?? "");
   }
 
   get version(): Version {

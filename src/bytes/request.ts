@@ -14,6 +14,8 @@ export interface Answer {
   /** ETag and time of the last change, where there are. */
   readonly etag: string | null;
   readonly modified: string | null;
+  /** What kind of file the server takes it for. */
+  readonly type: string | null;
   readonly body: ReadableStreamDefaultReader<Uint8Array> | undefined;
   /** Whether the body's chunks are nobody else's. */
   readonly own: boolean;
@@ -73,6 +75,7 @@ function judge(response: Response, range: readonly [from: number, to: number] | 
   const facts = {
     etag: headers.get("ETag"),
     modified: headers.get("Last-Modified"),
+    type: headers.get("Content-Type"),
     own: response.body !== null && isByteStream(response.body),
     body: response.body?.getReader() as ReadableStreamDefaultReader<Uint8Array> | undefined,
   };

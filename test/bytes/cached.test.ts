@@ -236,6 +236,20 @@ test("what a server refuses is refused, kept or not", () =>
     assert.is((await readAll(store, web.url)).cache!.fetched, 0);
   }));
 
+test("a web page in the place of the file is not kept, and does not cost what is", () =>
+  withWeb(async (web) => {
+    const store = memoryStore();
+    await readAll(store, web.url);
+    const page = new TextEncoder().encode("<!doctype html>Please log in");
+    web.instead = (_, response) => sendAll(response, page, { "Content-Type": "text/html; charset=utf-8", ETag: '"2"' });
+    const source = await open(store, web.url);
+    same(await source.read(0, source.size), page);
+    await source.close();
+    web.instead = undefined;
+    assert.is((await readAll(store, web.url)).cache!.fetched, 0);
+    assert.is((await store.entries()).length, 1);
+  }));
+
 test("a block that was damaged, cut or exchanged is fetched again, and mended", () =>
   withWeb(async (web) => {
     const store = memoryStore();

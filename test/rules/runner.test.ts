@@ -38,6 +38,11 @@ test("a file that only skips fails", async () => {
   assert.is((await verdict("skips", 'test.skip("a"); test.run();')).failed, 1);
 });
 
+test("a file that only skips and says why does not", async () => {
+  const program = 'console.log("Skipped: that browser is not installed"); test.skip("a"); test.run();';
+  assert.equal(await verdict("excused", program), { passed: 0, failed: 0, skipped: 1 });
+});
+
 test("a file whose setup throws fails, though uvu ends it with code 0", async () => {
   const program =
     'test.before(() => { throw new Error("no"); }); test("a", () => {}); test("b", () => {}); test.run();';
