@@ -1,12 +1,11 @@
 /** `rwkv convert` and `rwkv quantize`: write a model anew, in another container, in another type, or both. */
 
-import { readFile, stat } from "node:fs/promises";
-import type { CommandDef } from "citty";
+import { stat } from "node:fs/promises";
 import type { Container, ConvertType } from "../index.ts";
-import { type Arguments, UsageError } from "./arguments.ts";
+import { type Command, type Given, UsageError } from "./arguments.ts";
+import { readInput } from "./input.ts";
 import { interruption } from "./interrupt.ts";
 import { replaceFile, targetOf } from "./output.ts";
-import { reasonOf } from "./system.ts";
 import { Progress, warn } from "./terminal.ts";
 
 const TYPES = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] satisfies ConvertType[];
@@ -29,7 +28,7 @@ const vocab = {
   description: `The vocabulary to put into GGUF: a file, or one of ${VOCABULARIES.join(", ")} (default: as when it is loaded)`,
 } as const;
 
-export const convertCommand: CommandDef = {
+export const convert: Command = {
   meta: { name: "convert", description: "Write a model in another container, or in another type" },
   args: {
     input,
@@ -41,16 +40,16 @@ export const convertCommand: CommandDef = {
     },
     vocab,
   },
-  run: ({ args }) => convertFile("convert", args as Arguments),
+  run: (given) => convertFile("convert", given),
 };
 
-export const quantizeCommand: CommandDef = {
+export const quantize: Command = {
   meta: { name: "quantize", description: "Write a model with its large matrices in another type" },
   args: { input, output, type: { type: "positional", description: `One of ${TYPES.join(", ")}` }, vocab },
-  run: ({ args }) => convertFile("quantize", args as Arguments),
+  run: (given) => convertFile("quantize", given),
 };
 
-async function convertFile(command: string, args: Arguments): Promise<void> {
+async function convertFile(command: string, { values: args }: Given): Promise<void> {
   const [from, to] = [args.input!, args.output!];
   const type = TYPES.find((one) => one === args.type);
   if (args.type !== undefined && !type) {
@@ -60,17 +59,17 @@ async function convertFile(command: string, args: Arguments): Promise<void> {
   const container = containerOf(to, command);
   const vocabulary = args.vocab === undefined ? undefined : await vocabularyOf(args.vocab);
   const signal = interruption();
-  const { convert, inspect } = await import("../index.ts");
+  const library = await import("../index.ts");
   const replaced = await stat(to).catch(() => undefined);
   // A model may lie in several files, of which none must be lost to the output.
-  const inputs = replaced ? [from, ...(await inspect(from, { signal })).files.map(({ name }) => name)] : [];
+  const inputs = replaced ? [from, ...(await library.inspect(from, { signal })).files.map(({ name }) => name)] : [];
   const target = await targetOf(inputs, to);
   const progress = new Progress(command === "quantize" ? "Quantising" : "Converting");
   const warnings: string[] = [];
   const onWarning = (warning: string) => void warnings.push(warning);
   const options = { container, type, vocabulary, onProgress: progress.update, onWarning, signal };
   try {
-    await replaceFile(target, (write) => convert(from, { write }, options));
+    await replaceFile(target, (write) => library.convert(from, { write }, options));
   } finally {
     progress.end();
   }
@@ -88,14 +87,5 @@ function containerOf(file: string, command: string): Container {
 
 async function vocabularyOf(value: string): Promise<string | Uint8Array> {
   if (VOCABULARIES.includes(value)) return value;
-  try {
-    const file = await stat(value);
-    if (file.isDirectory()) throw new Error("it is a folder");
-    if (file.size > VOCABULARY_BYTES) throw new Error("it is too large for one");
-    return await readFile(value);
-  } catch (error) {
-    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    const reason = isMissing ? "there is no such file" : reasonOf(error);
-    throw new Error(`the vocabulary ${value} cannot be read: ${reason}`, { cause: error });
-  }
+  return readInput(value, "the vocabulary", VOCABULARY_BYTES);
 }

@@ -1,13 +1,12 @@
 /** `rwkv inspect`: says what a weights file, a LoRA or a tuned state holds, and what running a model would take. */
 
-import type { CommandDef } from "citty";
 import type { InspectOptions, ModelReport, TensorReport, TunedReport } from "../index.ts";
-import type { Arguments, Switches } from "./arguments.ts";
+import type { Command, Given } from "./arguments.ts";
 import { interruption } from "./interrupt.ts";
-import { threadsOf } from "./run.ts";
+import { threadsOf } from "./model.ts";
 import { printable, warn, write } from "./terminal.ts";
 
-export const inspectCommand: CommandDef = {
+export const inspect: Command = {
   meta: { name: "inspect", description: "Say what a file holds, and what running it takes" },
   args: {
     model: {
@@ -28,22 +27,23 @@ export const inspectCommand: CommandDef = {
       description: "What the large matrices would be converted to, likewise",
     },
   },
-  run: ({ args }) => inspectFile(args as Arguments & Switches),
+  run: inspectFile,
 };
 
-async function inspectFile(args: Arguments & Switches): Promise<void> {
-  const threads = threadsOf(args.threads!, "inspect");
-  const weights = args.weights as InspectOptions["weights"];
+async function inspectFile({ values, switches }: Given): Promise<void> {
+  const threads = threadsOf(values.threads!, "inspect");
+  const weights = values.weights as InspectOptions["weights"];
   const signal = interruption();
-  const { inspect } = await import("../index.ts");
+  const library = await import("../index.ts");
   const warnings: string[] = [];
   const onWarning = (warning: string) => void warnings.push(warning);
-  const { tensors, ...report } = await inspect(args.model!, { threads, weights, signal, onWarning });
-  const text = args.json
-    ? JSON.stringify(args.tensors ? { ...report, tensors } : report, null, 2)
-    : [...linesOf(report), ...(args.tensors ? ["", ...table(tensors)] : [])].join("\n");
+  const { tensors, ...report } = await library.inspect(values.model!, { threads, weights, signal, onWarning });
+  const json = switches.has("json");
+  const text = json
+    ? JSON.stringify(switches.has("tensors") ? { ...report, tensors } : report, null, 2)
+    : [...linesOf(report), ...(switches.has("tensors") ? ["", ...table(tensors)] : [])].join("\n");
   // A file's names must not steer a terminal; a program that reads JSON wants them as they are.
-  await write(process.stdout, `${args.json && !process.stdout.isTTY ? text : printable(text)}\n`);
+  await write(process.stdout, `${json && !process.stdout.isTTY ? text : printable(text)}\n`);
   for (const warning of warnings) warn(warning);
 }
 

@@ -2,25 +2,29 @@
 /** The program `rwkv`: finds the command, runs it, and turns whatever goes wrong into one sentence and an exit code. */
 
 import { stripVTControlCharacters } from "node:util";
-import { type CommandDef, renderUsage, runCommand } from "citty";
+import { type ArgsDef, type CommandDef, renderUsage } from "citty";
 import { version } from "../../package.json";
-import { checkArguments, UsageError } from "./arguments.ts";
-import { convertCommand, quantizeCommand } from "./convert.ts";
-import { inspectCommand } from "./inspect.ts";
+import { type Command, readArguments, UsageError } from "./arguments.ts";
 import { Interrupted } from "./interrupt.ts";
-import { runCommand as run } from "./run.ts";
 import { hasColors, printable, write } from "./terminal.ts";
 
 const meta = { name: "rwkv", version, description: "RWKV language models on the CPU" };
-// Without a prototype, so that `rwkv constructor` is no command.
-const commands: Record<string, CommandDef> = {
+/** Each is loaded when it is asked for: the others cost it nothing. Without a prototype, so that `rwkv constructor` is no command. */
+const commands: Record<string, () => Promise<Command>> = {
   __proto__: null!,
-  run,
-  inspect: inspectCommand,
-  convert: convertCommand,
-  quantize: quantizeCommand,
+  run: async () => (await import("./run.ts")).run,
+  inspect: async () => (await import("./inspect.ts")).inspect,
+  convert: async () => (await import("./convert.ts")).convert,
+  quantize: async () => (await import("./convert.ts")).quantize,
 };
-const program: CommandDef = { meta, subCommands: commands };
+/** What help is written from. */
+const described = ({ meta, args }: Command): CommandDef => ({ meta, args: args as ArgsDef });
+const program: CommandDef = {
+  meta,
+  subCommands: Object.fromEntries(
+    Object.entries(commands).map(([name, command]) => [name, async () => described(await command())]),
+  ),
+};
 
 const HELP = ["--help", "-h"];
 const VERSION = ["--version", "-v"];
@@ -29,12 +33,12 @@ async function main([name, ...rest]: string[]): Promise<void> {
   if (name === undefined || HELP.includes(name)) return await help(program);
   if (VERSION.includes(name)) return await write(process.stdout, `${version}\n`);
   if (name.startsWith("-")) throw new UsageError(`unknown option ${name}`);
-  const command = commands[name];
+  const command = await commands[name]?.();
   if (!command) throw new UsageError(`unknown command "${name}"`);
   const end = rest.indexOf("--");
-  if ((end < 0 ? rest : rest.slice(0, end)).some((arg) => HELP.includes(arg))) return await help(command, program);
-  checkArguments(name, command, rest);
-  await runCommand(command, { rawArgs: rest });
+  if ((end < 0 ? rest : rest.slice(0, end)).some((arg) => HELP.includes(arg)))
+    return await help(described(command), program);
+  await command.run(readArguments(command, rest));
 }
 
 async function help(command: CommandDef, parent?: CommandDef): Promise<void> {

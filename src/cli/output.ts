@@ -9,7 +9,13 @@ import { reasonOf } from "./system.ts";
 /** What `output` stands for, links followed. Throws unless it can be replaced, or written anew, without losing one of the inputs. */
 export async function targetOf(inputs: readonly string[], output: string): Promise<string> {
   const exists = await stat(output).catch(() => undefined);
-  if (!exists) return output;
+  if (!exists) {
+    const folder = dirname(output);
+    await stat(folder).catch((error) => {
+      throw new Error(`cannot write a file in ${folder}: ${reasonOf(error)}`, { cause: error });
+    });
+    return output;
+  }
   if (!exists.isFile()) throw new Error(`${output} is not a file that can be replaced`);
   for (const input of inputs) {
     const from = await stat(input).catch(() => undefined);

@@ -3,7 +3,8 @@ import type { ChildProcess } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { SETTINGS, THREADS, TYPES } from "../../src/cli/run.ts";
+import { THREADS, TYPES } from "../../src/cli/model.ts";
+import { OPTIONS } from "../../src/cli/sampling.ts";
 import { TARGET_TYPES } from "../../src/engine/weight-types.ts";
 import { wantedOf } from "../../src/generate.ts";
 import { edited } from "../model/edited.ts";
@@ -78,17 +79,36 @@ test("every option does something", async () => {
     assert.is.not((await rwkv([...drawn, option])).stdout, some, option);
   assert.is((await rwkv([...drawn, "--top-k=1"])).stdout, plain);
   assert.is((await rwkv([...drawn, "--temp=-0.0"])).stdout, plain);
+  for (const option of [
+    "--min-p=0.5",
+    "--typical-p=0.2",
+    "--top-n-sigma=0.5",
+    "--dry=5",
+    "--xtc=1",
+    "--dynamic-temp=5",
+    "--max-time=1",
+    "--stop=a",
+  ])
+    assert.is.not((await rwkv([...drawn, option])).stdout, some, option);
+  const mirostat = (await rwkv([...drawn, "--mirostat=2"])).stdout;
+  assert.is.not(mirostat, some);
+  assert.is.not((await rwkv([...drawn, "--mirostat=2", "--mirostat-eta=0.9"])).stdout, mirostat);
   const fixtureModel = ["--model", "test/fixtures/v7.f16.gguf"];
   assert.is.not((await rwkv([...greedy, ...fixtureModel])).stdout, plain);
   assert.equal(TYPES, TARGET_TYPES);
   for (const type of TYPES) assert.is((await rwkv([...greedy, "--weights", type])).code, 0, type);
 });
 
-test("the ranges of options are those of the interface", () => {
-  for (const [name, { option, low, high, above, integer, default: usual }] of Object.entries(SETTINGS)) {
+test("the ranges and defaults of options are those of the interface", () => {
+  const vocabulary = { size: 10, tokenizer: { bytes: () => new Uint8Array() } };
+  for (const [name, { path, takes, usual }] of Object.entries(OPTIONS)) {
+    if (typeof takes !== "object") continue;
+    const { low, high, above, integer } = takes;
+    const [option, part] = path.split(".");
+    const wanted = (value?: number) => wantedOf({ [option]: part ? { [part]: value } : value }, vocabulary, []);
     const accepts = (value: number) => {
       try {
-        wantedOf({ [option]: value }, { size: 10 }, []);
+        wanted(value);
         return true;
       } catch {
         return false;
@@ -97,11 +117,13 @@ test("the ranges of options are those of the interface", () => {
     assert.is(accepts(low), !above, `${name} ${low}`);
     assert.is(accepts(high), true, `${name} ${high}`);
     assert.is(accepts(integer ? low - 1 : low - 1e-6), false, `below ${name}`);
-    assert.is(accepts(integer ? high + 1 : high + 1e-6), false, `above ${name}`);
+    if (high < Number.POSITIVE_INFINITY) assert.is(accepts(integer ? high + 1 : high + 1e-6), false, `above ${name}`);
     assert.is(accepts(low + 0.5), !integer, `${name} ${low + 0.5}`);
-    const { sampling, ...ends } = wantedOf({}, { size: 10 }, []);
+    if (usual === undefined) continue;
+    const { sampling, ...ends } = wanted();
     const defaults: Record<string, unknown> = { ...sampling, ...ends };
-    assert.is(defaults[option], Number(usual), `default of ${name}`);
+    const value = part ? (defaults[option] as Record<string, unknown>)[part] : defaults[option];
+    assert.is(value, Number(usual), `default of ${name}`);
   }
 });
 
@@ -127,6 +149,27 @@ const refusals: [args: string[], message: RegExp][] = [
   [["--threads", "1000"], /--threads must be auto or an integer from 0 to 64, not "1000"/],
   [["--threads", "1.5"], /--threads must be auto or an integer/],
   [["--threads", "-1"], /--threads must be auto or an integer/],
+  [["--mirostat", "3", "--top-k", "5"], /--mirostat and --top-k exclude each other: mirostat decides itself/],
+  [["--mirostat-eta", "1", "--xtc", "0.5"], /--mirostat-eta and --xtc exclude each other/],
+  [["--dynamic-temp", "1", "--temp", "0"], /--dynamic-temp and --temp 0 exclude each other: at temperature 0/],
+  [["--dry", "101"], /--dry must be a number from 0 to 100, not "101"/],
+  [["--logit-bias", "1"], /--logit-bias must be pairs id=number with commas between them, each a number from -100/],
+  [["--logit-bias", "99999=1"], /logitBias must be of token ids from 0 to \d+, not of 99999/],
+  [["--banned-tokens", "1,x"], /--banned-tokens must be token ids with commas between them, not "1,x"/],
+  [["--stop-tokens", ""], /--stop-tokens must be token ids/],
+  [["--stop", ""], /--stop must not be empty/],
+  [["--stop", "a", "--stop="], /--stop must not be empty/],
+  [["--penalize-prompt=yes"], /--penalize-prompt takes no value/],
+  [["--max-time", "0"], /--max-time must be a number from 1, not "0"/],
+  [["--logprobs", "2"], /--logprobs needs --json/],
+  [["--echo"], /--echo needs --json/],
+  [["--json", "--logprobs", "21"], /--logprobs must be an integer from 0 to 20, not "21"/],
+  [["--json", "--no-prompt"], /--json and --no-prompt exclude each other/],
+  [["--state", "a", "--load-state", "b"], /--state and --load-state exclude each other/],
+  [["--load-state", "none.state"], /the state none\.state cannot be read: there is no such file/],
+  [["--load-state", file("empty.state", "")], /This is not a usable session state/],
+  [["--save-state", folder], /build\/cli\/run is not a file that can be replaced/],
+  [["--save-state", `${folder}/none/x.state`], /cannot write a file in build\/cli\/run\/none: there is no such folder/],
   [["--seed", "-1"], /--seed must be an integer from 0 to 2\^64 - 1/],
   [["--seed", "18446744073709551616"], /--seed must be an integer from 0 to 2\^64 - 1/],
   [["--weights", "q6_k"], /--weights must be one of f32, f16, bf16, q8_0, .*, q4_0, not "q6_k"/],
@@ -147,6 +190,81 @@ for (const [args, message] of refusals)
     assert.is(stdout, "");
     assert.is(code, 1);
   });
+
+const linesOf = (stdout: string) =>
+  stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
+test("--json: a line for each token, then one for the outcome", async () => {
+  const args = ["run", "--json", "--temp", "0", "--max-tokens", "12", "The little dog"];
+  const plain = await rwkv(args.filter((arg) => arg !== "--json"));
+  const lines = linesOf((await rwkv(args)).stdout);
+  const { result } = lines.pop();
+  assert.is(`The little dog${lines.map(({ text }) => text).join("")}\n`, plain.stdout);
+  assert.equal(
+    { ...result, seed: typeof result.seed },
+    {
+      finishReason: "length",
+      promptTokens: result.promptTokens,
+      tokens: 12,
+      seed: "string",
+    },
+  );
+  const told = linesOf((await rwkv([...args, "--logprobs", "3", "--echo"])).stdout);
+  const outcome = told.pop().result;
+  const prompt = told.filter((part) => part.prompt);
+  assert.is(prompt.map(({ text }) => text).join(""), "The little dog");
+  assert.is(prompt.length, result.promptTokens);
+  assert.equal(
+    told.slice(prompt.length).map(({ token }) => token),
+    lines.map(({ token }) => token),
+  );
+  const sum = told.slice(prompt.length).reduce((total, { logprob }) => total + logprob, 0);
+  assert.ok(Math.abs(outcome.logprob - sum) < 1e-6);
+  for (const { top, rank, token } of told.slice(prompt.length)) {
+    assert.is(top.length, 3);
+    assert.is(top[rank].token, token);
+  }
+});
+
+test("stop strings, with escapes, more than one; stop tokens, bans and bias", async () => {
+  const args = ["run", "--no-prompt", "--temp", "0", "--max-tokens", "100", "The little dog"];
+  const { stdout: plain } = await rwkv(args);
+  const at = Math.min(plain.indexOf("ou"), plain.indexOf(" a "));
+  assert.is((await rwkv([...args, "--stop", "ou", "--stop", " a "])).stdout, `${plain.slice(0, at)}\n`);
+  const line = await rwkv(["run", "--temp", "0", "--max-tokens", "300", "--stop", "\\n", "The little dog"]);
+  assert.match(line.stdout, /^The little dog[^\n]+\n$/);
+  const [first, second] = linesOf((await rwkv([...args.filter((arg) => arg !== "--no-prompt"), "--json"])).stdout);
+  assert.is((await rwkv([...args, "--stop-tokens", `5,${second.token}`])).stdout, `${first.text}\n`);
+  for (const option of [`--banned-tokens=${first.token}`, `--logit-bias=1=2.5,${first.token}=-inf`])
+    assert.not.ok((await rwkv([...args, option])).stdout.startsWith(first.text), option);
+});
+
+test("a text goes on from a saved state, word for word", async () => {
+  const drawn = ["run", "--seed", "1", "--temp", "0"];
+  const whole = await rwkv([...drawn, "--max-tokens", "40", "A cat"]);
+  const state = `${folder}/cat.state`;
+  const first = await rwkv([...drawn, "--max-tokens", "15", "A cat", "--save-state", state]);
+  const second = await rwkv([...drawn, "--max-tokens", "25", "--load-state", state, "--save-state", state]);
+  assert.is(second.code, 0, second.stderr);
+  assert.is(first.stdout.slice(0, -1) + second.stdout, whole.stdout);
+  const third = await rwkv([...drawn, "--max-tokens", "5", "--load-state", state, " The end"]);
+  assert.match(third.stdout, /^ The end/);
+  const other = await rwkv(["run", "--model", "test/fixtures/v7.f16.gguf", "--load-state", state]);
+  assert.match(other.stderr, /^rwkv: This state belongs to another model: .*\n$/);
+  assert.is(other.code, 1);
+});
+
+test("the state of a text that was interrupted is saved", async () => {
+  const state = `${folder}/interrupted.state`;
+  const onOutput = (child: ChildProcess) => child.kill("SIGINT");
+  const { code } = await rwkv([...ENDLESS, "Once", "--no-prompt", "--save-state", state], { onOutput });
+  assert.is(code, 130);
+  const next = await rwkv(["run", "--temp", "0", "--max-tokens", "3", "--load-state", state]);
+  assert.is(next.code, 0, next.stderr);
+});
 
 test("standard input that is not UTF-8 is refused", async () => {
   const input = Uint8Array.of(0x41, 0xff, 0x42);
@@ -247,8 +365,8 @@ test("help, version, and commands that do not exist", async () => {
   for (const command of ["run", "quantize"]) assert.match(help.stdout, new RegExp(`^ +${command} `, "m"));
   assert.equal(await rwkv([]), help);
   const { stdout } = await rwkv(["run", "--help", "--nonsense"]);
-  for (const name of [...Object.keys(SETTINGS), "model", "seed", "threads", "weights"])
-    assert.match(stdout, new RegExp(`--${name}=`));
+  for (const name of [...Object.keys(OPTIONS), "model", "threads", "weights"])
+    assert.match(stdout, new RegExp(`--${name}\\b`));
   assert.match(stdout, `integer from ${THREADS.low} to ${THREADS.high}`);
   assert.not.match(stdout, "\x1b");
   for (const [args, message] of [

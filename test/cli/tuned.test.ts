@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { LORA } from "../../src/cli/run.ts";
+import { LORA } from "../../src/cli/model.ts";
 import { checkScale } from "../../src/model/lora.ts";
 import { modelOf, pairs, part, pthOf, safetensorsOf } from "../model/tuned.ts";
 import { rwkv } from "./rwkv.ts";
