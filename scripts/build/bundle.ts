@@ -1,72 +1,59 @@
-// src/ → dist/*.js: each public entry becomes a file. What the library's entries need at once lies in one chunk, and what few
-// need in chunks of its own that are loaded when they are needed (the budgets are in test/package/size.test.ts). Names are
-// shortened; the source maps bring them back.
+// src/ → dist/*.js: each public entry becomes a file; what few need is loaded when it is needed, from files of its own (the budgets
+// are in test/package/size.test.ts). Names are shortened; the source maps bring them back.
 import { chmodSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
-import { type InputOptions, type OutputChunk, type OutputOptions, type Plugin, rolldown } from "rolldown";
+import { type BuildOptions, build, type Plugin } from "esbuild";
 
 const { dependencies, peerDependencies } = JSON.parse(readFileSync("package.json", "utf8"));
-/** Packages that package.json lists as dependencies, optional ones too, with the files in them. */
-const packages = Object.keys({ ...dependencies, ...peerDependencies }).map((name) => new RegExp(`^${name}(/|$)`));
-
-interface Bundle extends InputOptions {
-  input: Record<string, string>;
-  /** The one of the entries that is the library, if what few need is to lie in chunks of its own. Else everything is in one file. */
-  library?: string;
-  /** A classic script, not a module. */
-  classic?: boolean;
-}
 
 const LIBRARY = "src/index.ts";
 
 /** The library with another file of src/platform/ in the place of node.ts. */
 const on = (platform: string): Plugin => ({
   name: "platform",
-  resolveId: (id, importer) =>
-    id === "./platform/node.ts" && importer === resolve(LIBRARY) ? resolve(`src/platform/${platform}.ts`) : undefined,
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.\/platform\/node\.ts$/ }, ({ importer }) =>
+      importer === resolve(LIBRARY) ? { path: resolve(`src/platform/${platform}.ts`) } : undefined,
+    ),
 });
 
-/** Kernels that are imported stay imports of what lies beside the outcome. */
-const kernelsBeside: Plugin = {
-  name: "kernels",
-  resolveId: (id) => (id.endsWith(".wasm") ? { id, external: "absolute" } : undefined),
-};
-
-/** For Node, Deno and Bun, dependencies stay imports; other packages are bundled in. */
-const installed: InputOptions = { platform: "node", external: [/^node:/, ...packages] };
+/** For Node, Deno and Bun. Packages that package.json lists as dependencies, optional ones too, stay imports; others are bundled in. */
+const installed: BuildOptions = { platform: "node", external: Object.keys({ ...dependencies, ...peerDependencies }) };
 /** For pages, also those without a bundler or an import map: everything is in the files, and Node's modules are an error. */
-const page: InputOptions = { platform: "browser" };
+const page: BuildOptions = { platform: "browser" };
 
 /** One file for each kind of worker, service workers included: import maps do not reach workers, and it is quicker to start. */
-const WORKERS: Bundle[] = [
-  { ...page, input: { worker: "src/platform/worker-web.ts" } },
-  { platform: "node", external: /^node:/, input: { "worker.node": "src/platform/worker-node.ts" } },
-  { ...page, input: { isolation: "src/platform/isolation.ts" }, classic: true },
+const WORKERS: BuildOptions[] = [
+  { ...page, entryPoints: { worker: "src/platform/worker-web.ts" } },
+  { platform: "node", entryPoints: { "worker.node": "src/platform/worker-node.ts" } },
+  // A classic script, not a module.
+  { ...page, entryPoints: { isolation: "src/platform/isolation.ts" }, format: "iife" },
 ];
 
-const entries = (): Bundle[] => [
-  { ...installed, input: { index: LIBRARY, cli: "src/cli/main.ts" }, library: "index" },
-  { ...page, input: { web: LIBRARY }, library: "web", plugins: [on("web")] },
-  // workerd's own tools bundle what they deploy, and find kernels by their imports.
+const entries = (): BuildOptions[] => [
+  { ...installed, entryPoints: { index: LIBRARY, cli: "src/cli/main.ts" }, splitting: true },
+  { ...page, entryPoints: { web: LIBRARY }, splitting: true, plugins: [on("web")] },
+  // workerd's own tools bundle what they deploy, and find kernels by their imports, which stay.
   {
     ...page,
-    input: { workerd: LIBRARY },
-    plugins: [on("workerd"), kernelsBeside],
-    transform: { define: embedded() },
+    entryPoints: { workerd: LIBRARY },
+    external: ["*.wasm"],
+    plugins: [on("workerd")],
+    define: embedded(),
   },
 ];
 
 /** Programs in which everything is. They carry their workers' script, so that is made before them. */
-const inline = (): Bundle[] => [
+const inline = (): BuildOptions[] => [
   {
     platform: "node",
-    external: [/^node:/, "@huggingface/tokenizers"],
-    input: { inline: LIBRARY },
+    external: Object.keys(peerDependencies),
+    entryPoints: { inline: LIBRARY },
     plugins: [on("inline-node")],
-    transform: { define: embedded("worker.node") },
+    define: embedded("worker.node"),
   },
-  { ...page, input: { "inline.web": LIBRARY }, plugins: [on("inline-web")], transform: { define: embedded("worker") } },
+  { ...page, entryPoints: { "inline.web": LIBRARY }, plugins: [on("inline-web")], define: embedded("worker") },
 ];
 
 /** What platform/embedded.ts wants. */
@@ -83,43 +70,21 @@ function embedded(worker?: string): Record<string, string> {
   };
 }
 
-const OUTPUT: OutputOptions = {
-  dir: "dist",
-  format: "esm",
-  minify: true,
-  sourcemap: true,
-  chunkFileNames: "[name]-[hash].js",
-  keepNames: true,
-};
-
-/** The modules that an entry imports, directly or through others, without those it loads later. */
-function reached(chunks: OutputChunk[], entry: string): Set<string> {
-  const files = new Set([`${entry}.js`]);
-  const modules = new Set<string>();
-  for (const file of files) {
-    const chunk = chunks.find(({ fileName }) => fileName === file);
-    for (const id of chunk?.moduleIds ?? []) modules.add(id);
-    for (const imported of chunk?.imports ?? []) files.add(imported);
-  }
-  return modules;
-}
-
 /** Writes one bundle into dist/. Returns the names of its files. */
-async function write({ library, classic, ...input }: Bundle): Promise<string[]> {
-  const bundle = await rolldown({ ...input, logLevel: "warn" });
-  try {
-    let codeSplitting: OutputOptions["codeSplitting"] = false;
-    if (library) {
-      const { output } = await bundle.generate(OUTPUT);
-      const chunks = output.filter((file) => file.type === "chunk");
-      const core = reached(chunks, library);
-      codeSplitting = { groups: [{ name: "core", test: (id) => core.has(id) }] };
-    }
-    const { output } = await bundle.write({ ...OUTPUT, ...(classic && { format: "iife" }), codeSplitting });
-    return output.map(({ fileName }) => fileName);
-  } finally {
-    await bundle.close();
-  }
+async function write(options: BuildOptions): Promise<string[]> {
+  const { metafile } = await build({
+    outdir: "dist",
+    chunkNames: "[name]-[hash]",
+    format: "esm",
+    target: "es2022",
+    bundle: true,
+    minify: true,
+    sourcemap: true,
+    metafile: true,
+    logLevel: "warning",
+    ...options,
+  });
+  return Object.keys(metafile!.outputs).map((path) => basename(path));
 }
 
 /** Bundles all entries into dist/ and removes what earlier builds left there. */
