@@ -42,6 +42,8 @@ async function main([command, argument]: string[]): Promise<void> {
 }
 
 main(process.argv.slice(2)).catch((error: NodeJS.ErrnoException) => {
-  console.error(error.code === "EADDRINUSE" ? `${error.message}: give another port, npm run web 8081` : error.message);
+  console.error(
+    error.code === "EADDRINUSE" ? "Something else listens there: give another port, npm run web 8081" : error.message,
+  );
   process.exitCode = 1;
 });
