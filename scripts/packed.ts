@@ -1,6 +1,6 @@
 // The package as users get it: packed by npm and unpacked where a project would have it, once for all tests of a build.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { newest } from "./newest.mjs";
 
 export interface Packed {
@@ -38,4 +38,6 @@ function pack(): void {
   writeFileSync(`${making}/files.json`, JSON.stringify({ filename, files: files.map(({ path }) => path) }));
   rmSync(project, { recursive: true, force: true });
   renameSync(making, project);
+  // Where the examples look for it.
+  copyFileSync(`${project}/${filename}`, "build/rwkv-wasm.tgz");
 }

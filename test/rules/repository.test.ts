@@ -44,11 +44,15 @@ test("no file names a package registry's host or a path of somebody's machine", 
 });
 
 test("the lock files pin every package by version and hash, and no host", () => {
-  for (const path of ["package-lock.json", "test/runtimes/package-lock.json"]) {
+  for (const path of execFileSync("git", ["ls-files", "package-lock.json", "*/package-lock.json"], { encoding: "utf8" })
+    .trim()
+    .split("\n")) {
     const { packages } = JSON.parse(readFileSync(path, "utf8"));
     const loose = Object.keys(packages).filter((key) => {
       const { version, integrity, resolved } = packages[key];
-      return key !== "" && (!version || !integrity || resolved !== undefined);
+      // Examples install what was built last, of which no hash can be known.
+      const own = resolved === "file:../../build/rwkv-wasm.tgz" && !integrity;
+      return key !== "" && !own && (!version || !integrity || resolved !== undefined);
     });
     assert.equal(loose, [], path);
   }
