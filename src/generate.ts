@@ -1,8 +1,8 @@
 /** A generation: from options to what the engine draws with, and from its tokens to a stream of text. */
 
-import { booleanOption, numberOption, shown, tokenIds } from "./checks.ts";
+import { booleanOption, numberOption, optionsOf, shown, tokenIds } from "./checks.ts";
 import type { Listener, Running } from "./engine/host.ts";
-import type { FinishReason } from "./engine/protocol.ts";
+import type { FinishReason, Guessed } from "./engine/protocol.ts";
 import type { Sampling } from "./engine/sampler.ts";
 import { MOST_ALTERNATIVES, readScores, type Score } from "./engine/scores.ts";
 import { RwkvError } from "./errors.ts";
@@ -25,8 +25,26 @@ export interface GenerateOptions extends SamplingOptions {
   logprobs?: number;
   /** The prompt's tokens come first, as parts of their own; with `logprobs`, with theirs. Default false. */
   echo?: boolean;
+  /** Guesses tokens and checks several at once: the same text, perhaps sooner. docs/speculation.md says when. */
+  speculate?: SpeculateOptions;
   /** Stops the generation; what waits for it is rejected with the signal's reason. */
   signal?: AbortSignal;
+}
+
+/** Where guesses come from: one of `lookup` and `draft`. */
+export interface SpeculateOptions {
+  /** From the prompt and the text so far: what followed the last so many tokens when they came before, 1 to 16. */
+  lookup?: number;
+  /** From a smaller model of the same vocabulary, or from a session of one that stands where this one does, and follows it. */
+  draft?: Drafter;
+  /** How many tokens are guessed at a time, 1 to 16. Default 4. */
+  tokens?: number;
+}
+
+/** What can guess for a model: another model, or a session of one. */
+export interface Drafter {
+  /** @internal */
+  drafter(): unknown;
 }
 
 /** @internal What a request for a generation says beside the prompt, and the strings that end it. */
@@ -36,6 +54,7 @@ export interface Wanted {
   maxTime: number;
   stopTokens: readonly number[];
   scores?: { top: number; prompt: boolean };
+  speculate?: { tokens: number; lookup?: number; drafted?: boolean };
 }
 
 export interface GenerationResult {
@@ -48,6 +67,8 @@ export interface GenerationResult {
   readonly tokens: number;
   /** With `logprobs`: that of the text, the sum over its tokens. */
   readonly logprob?: number;
+  /** With `speculate`: how many tokens were guessed and checked, and how many of them were right. */
+  readonly guessed?: { readonly proposed: number; readonly accepted: number };
   /** The seed that was used. */
   readonly seed: bigint;
 }
@@ -71,6 +92,22 @@ export function wantedOf(options: GenerateOptions, vocabulary: Vocabulary, eos: 
     maxTime: numberOption("maxTime", maxTime, Number.POSITIVE_INFINITY, { low: 1, high: Number.POSITIVE_INFINITY }),
     stopTokens: tokenIds("stopTokens", "a stop token", stopTokens, vocabulary.size),
     sampling: samplingOf(options, vocabulary),
+    speculate: speculateOf(options.speculate),
+  };
+}
+
+function speculateOf(options: SpeculateOptions | undefined): Wanted["speculate"] {
+  const given = optionsOf("speculate", options, ["lookup", "draft", "tokens"]);
+  if (!given) return undefined;
+  const few = { low: 1, high: 16, integer: true };
+  if ((given.lookup === undefined) === (given.draft === undefined)) {
+    throw new RwkvError("input", "speculate needs one of lookup and draft: where the guesses come from.");
+  }
+  return {
+    tokens: numberOption("speculate.tokens", given.tokens, 4, few),
+    ...(given.draft === undefined
+      ? { lookup: numberOption("speculate.lookup", given.lookup, 3, few) }
+      : { drafted: true }),
   };
 }
 
@@ -138,6 +175,7 @@ export class Generation implements AsyncIterable<Part> {
   #read = 0;
   /** How many of the prompt's tokens came. */
   #echoed = 0;
+  #guessed: Guessed = [0, 0];
   /** Once it is finished: how many of them belong to the text, and what is left of the next one where a stop string cut it. */
   #whole = 0;
   #rest: Uint32Array = new Uint32Array();
@@ -261,7 +299,10 @@ export class Generation implements AsyncIterable<Part> {
       const { wanted } = this.#setup;
       if (!wanted.scores) this.#echoAll();
       const listener = {
-        tokens: (ids: Uint32Array, scores?: Uint32Array) => this.#hear(ids, scores),
+        tokens: (ids: Uint32Array, scores?: Uint32Array, guessed?: Guessed) => {
+          if (guessed) this.#guessed = guessed;
+          this.#hear(ids, scores);
+        },
         scores: (first: number, scores: Uint32Array) => this.#hearPrompt(first, scores),
         ended: (finish: Finish) => this.#end(finish),
       };
@@ -391,6 +432,7 @@ export class Generation implements AsyncIterable<Part> {
       ...this.#finish!,
       promptTokens: this.#setup.prompt.length,
       tokens: this.#whole + this.#rest.length,
+      ...(this.#setup.wanted.speculate && { guessed: { proposed: this.#guessed[0], accepted: this.#guessed[1] } }),
       ...(this.#setup.wanted.scores && { logprob: this.#parts.logprob }),
       seed: this.seed,
     };

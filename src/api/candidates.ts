@@ -18,7 +18,7 @@ import { tokenizerOf } from "./tokenizer.ts";
 
 const MOST = 64;
 
-export interface CandidateOptions extends Omit<GenerateOptions, "echo"> {
+export interface CandidateOptions extends Omit<GenerateOptions, "echo" | "speculate"> {
   /** How many answers, 1 to 64. Default 1. */
   n?: number;
   /** How many to generate, `n` to 64: then the `n` likeliest of them are given, by their tokens' mean log-probability. Default `n`: all. */
@@ -50,6 +50,8 @@ export function choiceOf({ spec, text }: Shared, options: CandidateOptions): Cho
   const n = numberOption("n", options.n, 1, { low: 1, high: MOST, integer: true });
   const bestOf = numberOption("bestOf", options.bestOf, n, { low: n, high: MOST, integer: true });
   if ("echo" in options) throw new RwkvError("input", "Candidates have no echo: their prompt is read once for all.");
+  if ("speculate" in options)
+    throw new RwkvError("input", "Candidates are not speculated on: they share steps already.");
   const { tokenizer } = text;
   const wanted = wantedOf({ logprobs: 0, ...options }, { size: spec.vocab, tokenizer }, tokenizer?.eos ?? []);
   const stops = stopsOf(options);

@@ -9,6 +9,7 @@ import type { CacheReport } from "../types.ts";
 import { openTuned } from "../weights/open.ts";
 import type { Candidate, CandidateOptions } from "./candidates.ts";
 import type { Chat, ChatOptions } from "./chat.ts";
+import type { DraftSource } from "./draft.ts";
 import type { ContinuationScore, EmbedOptions, MeasureOptions, Perplexity, PerplexityOptions } from "./measures.ts";
 import { type Prompt, Session, type Shared, tokensOf } from "./session.ts";
 import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
@@ -160,6 +161,11 @@ export class Model {
   async embed(text: Prompt, options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>> {
     const tokens = tokensOf(this.#shared, text, 0);
     return (await import("./measures.ts")).embed(this.#shared, tokens, options);
+  }
+
+  /** @internal What guesses for another model. */
+  drafter(): DraftSource {
+    return { shared: this.#shared };
   }
 
   /** A session for something that takes more than one request, when there is a place. */

@@ -7,7 +7,7 @@ export type { Build } from "../engine/kernels.ts";
 export type { Alternative, Score } from "../engine/scores.ts";
 export type { WeightType } from "../engine/weight-types.ts";
 export { type ErrorCode, RwkvError } from "../errors.ts";
-export type { GenerateOptions, Generation, GenerationResult } from "../generate.ts";
+export type { Drafter, GenerateOptions, Generation, GenerationResult, SpeculateOptions } from "../generate.ts";
 export type { Container } from "../model/convert.ts";
 export type { LoadProgress } from "../model/load.ts";
 export type { LoraInfo } from "../model/lora.ts";

@@ -9,6 +9,7 @@ import { type GenerateOptions, Generation, stopsOf, wantedOf } from "../generate
 import { decodeState, encodeState, type Identity } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Candidate, CandidateOptions } from "./candidates.ts";
+import type { DraftSource } from "./draft.ts";
 import type { ContinuationScore, MeasureOptions } from "./measures.ts";
 import type { Places } from "./places.ts";
 import { anyOf } from "./signals.ts";
@@ -188,6 +189,12 @@ export class Session {
     return encodeState(identity, spec.state, position, state);
   }
 
+  /** @internal What guesses for a session of another model. */
+  drafter(): DraftSource {
+    this.#check();
+    return { shared: this.#shared, session: this };
+  }
+
   /** @internal */
   belongsTo(shared: Shared): boolean {
     return shared === this.#shared;
@@ -238,10 +245,16 @@ export class Session {
     let begin = 0;
     const start = async (listener: Listener, until: number, signal: AbortSignal): Promise<Running> => {
       this.#check();
-      const starting = this.#opened.then(() => {
+      const starting = this.#opened.then(async () => {
         signal.throwIfAborted();
-        begin = this.#position + tokens.length;
-        return engine.generate({ session, tokens, keeps, until, ...wanted }, this.#heard(listener));
+        const position = this.#position;
+        begin = position + tokens.length;
+        const request = { session, tokens, keeps, until, ...wanted };
+        const draft = options.speculate?.draft;
+        if (!draft) return engine.generate(request, this.#heard(listener));
+        const { drafted } = await import("./draft.ts");
+        const target = { shared: this.#shared, position, prompt: tokens, wanted };
+        return drafted(target, draft, listener, signal, (told) => engine.generate(request, this.#heard(told)));
       });
       const done = this.#occupy(starting.then((running) => running.done));
       done.catch(() => {}); // whoever awaits `starting` hears of it

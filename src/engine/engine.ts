@@ -11,24 +11,20 @@ import {
   ROW_BYTES,
   RUN_ABORTED,
   RUN_DONE,
-  SAMPLE_NOTHING,
-  SAMPLER_STEP,
   TEAM_ABORT,
   TEAM_BYTES,
 } from "../../assembly/ops.ts";
 import { hex8, xxhash32 } from "../bytes/hash.ts";
 import { RwkvError } from "../errors.ts";
+import { type Failure, Generating, NUMBERS, type Room, scoreOf } from "./generating.ts";
 import { Heap } from "./heap.ts";
-import { type Generating, type Hidden, type Job, left, runs, type Scores, type Task } from "./jobs.ts";
+import { type Hidden, type Job, left, runs, scoredOf, type Task, wantsOf } from "./jobs.ts";
 import { instantiate, type Kernels } from "./kernels.ts";
 import { createMemory } from "./memory.ts";
 import type { Finish, Port, Reply, Request } from "./protocol.ts";
-import { writeSampling } from "./sampler.ts";
-import { scoreWords } from "./scores.ts";
 import { readSlot, Slots, writeSlot } from "./slots.ts";
 import type { EngineSpec } from "./spec.ts";
 import { Store } from "./store.ts";
-import { Trail } from "./trail.ts";
 
 /** What the engine needs from where it runs. */
 export interface Surroundings {
@@ -40,13 +36,16 @@ export interface Surroundings {
   longestStep?: number;
 }
 
-/** A job's part in a step: how many of its tokens, and the fresh slot that takes its session on. */
+/**
+ * A job's part in a step: how many of its tokens, and the fresh slot that takes its session on; with guesses behind the token, one for it and
+ * for each of them.
+ */
 interface Share {
   job: Job;
   take: number;
   /** Number of the first of its rows. */
   row: number;
-  to: number;
+  to: number[];
 }
 
 /** A row whose logits are wanted: where it is, and what becomes of them. */
@@ -64,6 +63,7 @@ export class Engine {
   readonly #store: Store;
   readonly #heap: Heap;
   readonly #slots: Slots;
+  readonly #room: Room;
   readonly #sessions = new Map<number, number>();
   readonly #jobs: Job[] = [];
   #working = false;
@@ -88,6 +88,7 @@ export class Engine {
     this.#store = new Store(spec, this.#memory, this.#kernels);
     this.#heap = new Heap(this.#memory, spec.heap, spec.maximumBytes);
     this.#slots = new Slots(spec, this.#memory, this.#heap);
+    this.#room = { spec, memory: this.#memory, kernels: this.#kernels, heap: this.#heap, slots: this.#slots };
     const { sampler_bytes, sampler_work } = this.#kernels;
     if (sampler_bytes(spec.vocab) > spec.samplerBytes || sampler_work(spec.vocab) > spec.samplerWorkBytes) {
       throw new RwkvError("engine", `There is no room for the samplers of ${spec.vocab} tokens.`);
@@ -167,32 +168,21 @@ export class Engine {
           sum: new Float64Array(this.#spec.width),
         });
         return;
-      case "generate": {
-        const trail = new Trail(this.#slots, request.keeps);
-        const deadline = performance.now() + request.maxTime;
-        const begun = request.tokens.length === 0;
-        if (begun) trail.mark(this.#slotOf(request.session), 0);
-        this.#begin(request, {
-          kind: "generate",
-          wanted: request,
-          trail,
-          deadline,
-          sampler: 0,
-          begun,
-          fed: 0,
-          until: request.until,
-          out: [],
-          words: [],
-          scored: request.scores?.prompt ? { top: request.scores.top, first: 0, words: [] } : undefined,
-          told: false,
-        });
+      case "generate":
+        this.#begin(request, new Generating(this.#room, request, this.#slotOf(request.session)));
         return;
-      }
       case "pace": {
         const { task } = this.#find(request.job) ?? {};
         if (task?.kind !== "generate") return;
         task.until = request.until;
         task.trail.pace(request.read, request.sure);
+        this.#wake();
+        return;
+      }
+      case "propose": {
+        const { task } = this.#find(request.job) ?? {};
+        if (task?.kind !== "generate") return;
+        task.propose(request.tokens);
         this.#wake();
         return;
       }
@@ -228,7 +218,7 @@ export class Engine {
       job.tokens = Uint32Array.from([...tokens, ...then]);
     } else job.tokens = new Uint32Array();
     job.at = 0;
-    this.#release(job);
+    job.task.release();
     job.task = { kind: "feed" };
     if (left(job) === 0) this.#done(job);
     else this.#wake();
@@ -302,16 +292,18 @@ export class Engine {
     const started = performance.now();
     const verdict = this.#kernels.lead(this.#spec.program, this.#spec.ranks);
     if (verdict !== RUN_DONE) {
-      for (const { to } of shares) this.#slots.release(to);
+      for (const { to } of shares) for (const slot of to) this.#slots.release(slot);
       if (verdict !== RUN_ABORTED) throw new RwkvError("engine", "A thread of the engine died. Load the model again.");
       Atomics.store(new Int32Array(this.#memory.buffer, this.#spec.team, TEAM_BYTES / 4), TEAM_ABORT / 4, 0);
       return false;
     }
     if (count > 0) this.#rowTime = (performance.now() - started) / count;
-    for (const share of shares) this.#commit(share);
+    // How far guesses are right is known when tokens were drawn.
+    for (const share of shares) if (share.to.length === 1) this.#commit(share);
     heads.forEach(({ use }, i) => {
       use(this.#spec.logits + i * this.#spec.logitsStride);
     });
+    for (const share of shares) if (share.to.length > 1) this.#commitGuess(share);
     for (const job of [...this.#jobs]) this.#conclude(job);
     return true;
   }
@@ -330,34 +322,36 @@ export class Engine {
     let others = waiting.filter((job) => left(job) > 0).length;
     for (const job of waiting) {
       if (left(job) > 0) others--;
+      const { task } = job;
       const slot = this.#slot(job);
       const position = this.#slots.position(slot);
-      const fed = left(job);
+      const due = left(job);
       const wants = wantsOf(job);
-      // The logits in front of the first token are those of the state.
-      const before = wants === "scores" && job.at === 0 && fed > 0 && position > 0 ? 1 : 0;
-      const room = spec.heads - heads.length - before;
-      if (fed === 0) {
-        if (wants !== "draw" || room === 0) continue;
+      if (due === 0) {
+        if (task.kind !== "generate" || heads.length === spec.heads) continue;
         job.served = this.#steps;
-        heads.push({ row: slot + spec.hidden, use: (logits) => this.#draw(job, logits) });
+        task.guess(0);
+        heads.push({ row: slot + spec.hidden, use: (logits) => this.#draw(job, task, 0, logits) });
         continue;
       }
-      let take = Math.min(fed, most - rows.length, Math.max(1, most - rows.length - others));
+      // The logits in front of the first token are those of the state.
+      const before = wants === "scores" && job.at === 0 && position > 0 ? 1 : 0;
+      const room = spec.heads - heads.length - before;
+      const free = most - rows.length;
+      let take = Math.min(due, free, Math.max(1, free - others));
       if (wants === "logits" || wants === "scores") take = Math.min(take, room);
-      if (wants === "draw" && take === fed && room === 0) take--;
+      if (wants === "draw" && take === due && room === 0) take--;
       if (take <= 0) continue;
-      let to: number;
-      try {
-        to = this.#acquire();
-      } catch (error) {
+      const draws = task.kind === "generate" && take === due ? task : undefined;
+      const guesses = draws?.guess(Math.min(room, free - others) - 1) ?? [];
+      const to = this.#acquire(1 + guesses.length);
+      if (to.length === 0) {
         // The others give theirs back when they have moved. With nobody to wait for, there is no room.
-        if (shares.length === 0 && heads.length === 0) job.failure = known(error);
+        if (shares.length === 0 && heads.length === 0) job.failure = NO_ROOM;
         break;
       }
       job.served = this.#steps;
       shares.push({ job, take, row: rows.length, to });
-      this.#slots.setPosition(to, position + take);
       if (before) heads.push({ row: slot + spec.hidden, use: (logits) => this.#score(job, 0, logits) });
       for (let i = 0; i < take; i++) {
         const row = spec.x + rows.length * spec.xStride;
@@ -366,11 +360,15 @@ export class Engine {
         if (wants === "scores" && next < job.tokens.length) {
           heads.push({ row, use: (logits) => this.#score(job, next, logits) });
         }
-        rows.push([job.tokens[job.at + i]!, slot, to, position + i]);
+        rows.push([job.tokens[job.at + i]!, slot, to[0]!, position + i]);
       }
-      if (take === fed && job.task.kind === "generate") {
-        heads.push({ row: to + spec.hidden, use: (logits) => this.#draw(job, logits) });
-      }
+      to.forEach((state, i) => {
+        this.#slots.setPosition(state, position + take + i);
+        if (i > 0) rows.push([guesses[i - 1]!, to[i - 1]!, state, position + take + i - 1]);
+        if (draws) {
+          heads.push({ row: state + spec.hidden, use: (logits) => this.#draw(job, draws, i, logits) });
+        }
+      });
     }
     this.#write(rows, heads);
     return { shares, heads, count: rows.length };
@@ -381,8 +379,11 @@ export class Engine {
     if (job.failure || !runs(job)) return false;
     const { task } = job;
     if (task.kind !== "generate") return true;
-    if (performance.now() >= task.deadline) task.ended = { finishReason: "time" };
-    else if (task.sampler === 0) this.#beginSampling(job, task);
+    try {
+      task.prepare();
+    } catch (error) {
+      job.failure = known(error);
+    }
     return !task.ended && !job.failure;
   }
 
@@ -403,14 +404,21 @@ export class Engine {
     counts[BATCH_HEADS / 4] = heads.length;
   }
 
-  /** A fresh slot, if need be at the cost of states that only save time. */
-  #acquire(): number {
+  /** Fresh slots: the first one if need be at the cost of states that only save time, the others if there are any. */
+  #acquire(count: number): number[] {
+    const slots: number[] = [];
     try {
-      return this.#slots.acquire();
+      while (slots.length < count) slots.push(this.#slots.acquire());
     } catch {
+      if (slots.length > 0) return slots;
       for (const { task } of this.#jobs) if (task.kind === "generate") task.trail.shed();
-      return this.#slots.acquire();
+      try {
+        slots.push(this.#slots.acquire());
+      } catch {
+        // As many as there are: none.
+      }
     }
+    return slots;
   }
 
   /** Where a step cannot be interrupted it must be short; how a prompt is cut never changes a bit. */
@@ -422,19 +430,24 @@ export class Engine {
   }
 
   /** The rows of a job are computed: its session moves on. */
-  #commit({ job, take, row, to }: Share): void {
+  #commit({ job, take, row, to: [slot] }: Share): void {
     const { task } = job;
     if (task.kind === "hidden") this.#pool(task, row, take, left(job) === take);
     job.at += take;
-    this.#advance(job, to);
-    if (task.kind === "generate") {
-      if (task.begun) task.fed += take;
-      else if (left(job) === 0) task.begun = true;
-      if (task.begun) task.trail.mark(to, task.fed);
-    }
+    this.#advance(job, slot!);
+    if (task.kind === "generate" && (task.begun || left(job) === 0)) task.moved(slot!, take);
     if (left(job) > 0 && task.kind !== "forward") {
-      this.#port.post({ kind: "fed", job: job.id, position: this.#slots.position(to) });
+      this.#port.post({ kind: "fed", job: job.id, position: this.#slots.position(slot!) });
     }
+  }
+
+  /** The same with guesses, when it is known how many of them are right. */
+  #commitGuess({ job, to }: Share): void {
+    const task = job.task as Generating;
+    const slot = to[task.right - 1]!;
+    for (const other of to) if (other !== slot) this.#slots.release(other);
+    this.#advance(job, slot);
+    task.moved(slot, task.right);
   }
 
   #hand(job: Job, address: number): void {
@@ -450,15 +463,9 @@ export class Engine {
   #score(job: Job, i: number, logits: number): void {
     const scored = scoredOf(job.task)!;
     if (scored.words.length === 0) scored.first = i;
-    if (!this.#writeScore(logits, job.tokens[i]!, scored.top, scored.words)) job.failure = NUMBERS;
-  }
-
-  /** Adds a token's score to `words`. False if the logits are no numbers. */
-  #writeScore(logits: number, token: number, top: number, words: number[]): boolean {
-    const { vocab, score, samplerWork } = this.#spec;
-    this.#kernels.logprobs(logits, vocab, token, score, top, samplerWork);
-    words.push(...new Uint32Array(this.#memory.buffer, score, scoreWords(top)));
-    return !Number.isNaN(new Float32Array(this.#memory.buffer, score, 1)[0]!);
+    const words = scoreOf(this.#room, logits, job.tokens[i]!, scored.top);
+    scored.words.push(...words);
+    if (Number.isNaN(new Float32Array(words.buffer, 0, 1)[0]!)) job.failure = NUMBERS;
   }
 
   /** Adds up rows of the last layer's output, normed; or takes the last of all. */
@@ -473,41 +480,12 @@ export class Engine {
     }
   }
 
-  #draw(job: Job, logits: number): void {
-    const task = job.task as Generating;
-    const spec = this.#spec;
-    const { wanted, trail, sampler } = task;
-    new Uint32Array(this.#memory.buffer, sampler + SAMPLER_STEP, 1)[0] = trail.said;
-    const token = this.#kernels.sample(logits, spec.vocab, sampler, spec.samplerWork);
-    if (token < 0) {
-      job.failure = token === SAMPLE_NOTHING ? NOTHING : NUMBERS;
-      return;
-    }
-    this.#kernels.accept(sampler, spec.vocab, token);
-    if (wanted.stopTokens.includes(token)) {
-      task.ended = { finishReason: "stop", stop: { token } };
-      return;
-    }
-    if (wanted.scores) this.#writeScore(logits, token, wanted.scores.top, task.words);
-    trail.say(token);
-    task.out.push(token);
-    job.tokens = Uint32Array.of(token);
+  /** Draws behind row `row` of a job's rows in this step. */
+  #draw(job: Job, task: Generating, row: number, logits: number): void {
+    job.failure ??= task.draw(row, logits);
+    if (task.next === undefined) return;
+    job.tokens = Uint32Array.of(task.next);
     job.at = 0;
-    if (trail.said === wanted.maxTokens) task.ended = { finishReason: "length" };
-  }
-
-  #beginSampling(job: Job, task: Generating): void {
-    const { vocab, samplerBytes } = this.#spec;
-    const { sampling } = task.wanted;
-    try {
-      task.sampler = this.#heap.take(samplerBytes);
-    } catch (error) {
-      job.failure = known(error);
-      return;
-    }
-    writeSampling(this.#kernels, this.#memory, task.sampler, vocab, sampling);
-    if (!sampling.penalizePrompt) return;
-    for (const token of task.wanted.seen ?? job.tokens) this.#kernels.accept(task.sampler, vocab, token);
   }
 
   // --- Endings --------------------------------------------------------------------------------------------------------
@@ -519,6 +497,8 @@ export class Engine {
     else if (task.kind !== "generate") {
       if (left(job) === 0) this.#done(job);
     } else if (task.ended && !task.told) this.#tell(job, task, task.ended);
+    // Who waits for something to be done about its tokens tells of them at once.
+    else if (!task.runs) this.#flushJob(job);
   }
 
   #tell(job: Job, task: Generating, finish: Finish): void {
@@ -527,18 +507,10 @@ export class Engine {
     this.#port.post({ kind: "ended", job: job.id, finish });
   }
 
-  /** Gives back what a generation had for itself. */
-  #release({ task }: Job): void {
-    if (task.kind !== "generate") return;
-    task.trail.drop();
-    if (task.sampler) this.#heap.give(task.sampler, this.#spec.samplerBytes);
-    task.sampler = 0;
-  }
-
   /** Ends a job; answers the position where it stood. */
   #remove(job: Job): number {
     const position = this.#slots.position(this.#slot(job));
-    this.#release(job);
+    if (job.task.kind === "generate") job.task.release();
     if ("slot" in job.place) this.#slots.release(job.place.slot);
     const index = this.#jobs.indexOf(job);
     if (index >= 0) this.#jobs.splice(index, 1);
@@ -580,11 +552,8 @@ export class Engine {
       this.#port.post({ kind: "scores", job, first: scored.first, scores: Uint32Array.from(scored.words) });
       scored.words = [];
     }
-    if (task.kind !== "generate" || task.out.length === 0) return;
-    const scores = task.wanted.scores && Uint32Array.from(task.words);
-    this.#port.post({ kind: "tokens", job, tokens: Uint32Array.from(task.out), scores });
-    task.out = [];
-    task.words = [];
+    const news = task.kind === "generate" ? task.news() : undefined;
+    if (news) this.#port.post({ kind: "tokens", job, ...news });
   }
 
   #flush(): void {
@@ -592,27 +561,9 @@ export class Engine {
   }
 }
 
-/** Which logits a job wants: of every row, in order to copy or to score them; of its last row, in order to draw; none. */
-function wantsOf(job: Job): "logits" | "scores" | "draw" | "none" {
-  const { kind } = job.task;
-  if (kind === "forward") return "logits";
-  if (scoredOf(job.task) && !(job.task.kind === "generate" && job.task.begun)) return "scores";
-  return kind === "generate" ? "draw" : "none";
-}
-
-/** The scores of what a job feeds, or of its prompt, if they are wanted. */
-const scoredOf = (task: Task): Scores | undefined =>
-  task.kind === "score" || task.kind === "generate" ? task.scored : undefined;
-
-/** What can be wrong when no token can be drawn. */
-const NUMBERS: Job["failure"] = {
-  code: "engine",
-  message: "The model's logits are not numbers: the weights are damaged, or the state overflowed.",
-};
-const NOTHING: Job["failure"] = {
-  code: "input",
-  message:
-    "No token is left to choose from: bannedTokens and logitBias, or what they leave of a grammar, forbid all of them.",
+const NO_ROOM: Failure = {
+  code: "memory",
+  message: "There is no room for one more state. Close sessions, or load the model with a larger `sessions`.",
 };
 
 /** Any error as one that can cross to the host. */

@@ -12,7 +12,7 @@ import { RwkvError } from "../errors.ts";
 import type { Build } from "./kernels.ts";
 import { createMemory } from "./memory.ts";
 import type { Platform, WorkerHandle } from "./platform.ts";
-import type { Done, Finish, Port, Reply, Request } from "./protocol.ts";
+import type { Done, Finish, Guessed, Port, Reply, Request } from "./protocol.ts";
 import { readSlot } from "./slots.ts";
 import type { EngineSpec } from "./spec.ts";
 
@@ -77,7 +77,7 @@ const countOf = ({ cores }: Platform, threads: number | "auto"): number =>
 
 /** What a request may hear before it is done. If one of these throws, the request is stopped and rejected with that error. */
 export interface Listener {
-  tokens?(tokens: Uint32Array, scores: Uint32Array | undefined): void;
+  tokens?(tokens: Uint32Array, scores: Uint32Array | undefined, guessed: Guessed | undefined): void;
   /** Scores of tokens that were fed, from token `first` on. */
   scores?(first: number, scores: Uint32Array): void;
   /** There will be no more tokens. */
@@ -105,6 +105,7 @@ export interface Running {
   /** When the session is settled, or the engine failed. */
   readonly done: Promise<Done>;
   pace(read: number, sure: number, until: number): void;
+  propose(tokens: readonly number[]): void;
   /** Once. `hurry`: without waiting for the end of a step that is under way. */
   settle(keep: number | undefined, then?: Uint32Array, hurry?: boolean): void;
 }
@@ -203,6 +204,9 @@ export class EngineHost {
     return {
       done,
       pace: (read, sure, until) => post({ kind: "pace", job, read, sure, until }, until),
+      propose: (tokens) => {
+        if (this.#pending.has(job)) this.#port.post({ kind: "propose", job, tokens });
+      },
       settle: (keep, then, hurry) => {
         post({ kind: "settle", job, keep, then });
         if (hurry) this.#interrupt();
@@ -299,7 +303,7 @@ export class EngineHost {
     try {
       if (reply.kind === "tokens") {
         pending.heard! += reply.tokens.length;
-        pending.listener.tokens?.(reply.tokens, reply.scores);
+        pending.listener.tokens?.(reply.tokens, reply.scores, reply.guessed);
       }
       if (reply.kind === "ended") {
         // Unless it was asked to settle meanwhile: then there is something to come.

@@ -1,8 +1,7 @@
 /** What an engine was asked for and has not finished. */
 
-import type { ErrorCode } from "../errors.ts";
-import type { Finish, Pooling, Request } from "./protocol.ts";
-import type { Trail } from "./trail.ts";
+import type { Failure, Generating, Scores } from "./generating.ts";
+import type { Pooling } from "./protocol.ts";
 
 export interface Job {
   readonly id: number;
@@ -15,7 +14,7 @@ export interface Job {
   /** The last step that it had a part in. */
   served: number;
   /** Set when it cannot go on. */
-  failure?: { code: ErrorCode; message: string };
+  failure?: Failure;
 }
 
 export type Task = { readonly kind: "feed" | "forward" } | Scoring | Hidden | Generating;
@@ -25,13 +24,6 @@ export interface Scoring {
   readonly scored: Scores;
 }
 
-/** Scores of tokens that were fed and that the host has not heard of: from token `first` on. */
-export interface Scores {
-  readonly top: number;
-  first: number;
-  words: number[];
-}
-
 export interface Hidden {
   readonly kind: "hidden";
   readonly pooling: Pooling;
@@ -39,35 +31,18 @@ export interface Hidden {
   readonly sum: Float64Array<ArrayBuffer>;
 }
 
-export interface Generating {
-  readonly kind: "generate";
-  /** What was asked for. */
-  readonly wanted: Request & { kind: "generate" };
-  readonly trail: Trail;
-  /** `performance.now()` at which it has to stop. */
-  readonly deadline: number;
-  /** Address of the sampler's area, 0 while there is none. */
-  sampler: number;
-  /** Whether the prompt has been read. */
-  begun: boolean;
-  /** How many generated tokens the session has taken in. */
-  fed: number;
-  /** How many tokens it may generate before it waits for its reader. */
-  until: number;
-  /** Tokens that the host has not heard of. */
-  out: number[];
-  /** The scores that go with them; those of the prompt, until it has been read. */
-  words: number[];
-  readonly scored?: Scores;
-  ended?: Finish;
-  /** Whether the host knows that it ended. */
-  told: boolean;
-}
-
 export const left = (job: Job): number => job.tokens.length - job.at;
 
 /** Whether there is anything to compute for it now. */
-export function runs({ task }: Job): boolean {
-  if (task.kind !== "generate") return true;
-  return !task.ended && (!task.begun || task.trail.said < task.until);
+export const runs = ({ task }: Job): boolean => task.kind !== "generate" || task.runs;
+
+/** Which logits a job wants: of every row, in order to copy or to score them; of its last row, in order to draw; none. */
+export function wantsOf({ task }: Job): "logits" | "scores" | "draw" | "none" {
+  if (task.kind === "forward") return "logits";
+  if (scoredOf(task) && !(task.kind === "generate" && task.begun)) return "scores";
+  return task.kind === "generate" ? "draw" : "none";
 }
+
+/** The scores of what a job feeds, or of its prompt, if they are wanted. */
+export const scoredOf = (task: Task): Scores | undefined =>
+  task.kind === "score" || task.kind === "generate" ? task.scored : undefined;

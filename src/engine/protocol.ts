@@ -72,6 +72,10 @@ export type Request =
       aside?: boolean;
       /** What the sampler takes for the prompt, if that counts for it and is not `tokens`. */
       seen?: Uint32Array;
+      /** Added to the numbers of the draws. */
+      firstStep?: number;
+      /** Up to so many tokens are guessed ahead and checked: by where the last `lookup` tokens came before, or as "propose" says. */
+      speculate?: { tokens: number; lookup?: number; drafted?: boolean };
       /** Whether it may have to be taken back to a token before its last. */
       keeps: boolean;
       /** As in "pace". */
@@ -87,10 +91,15 @@ export type Request =
    * its prompt, or without `keep`, where it stands. Every generation is ended so; the answer is "done".
    */
   | { kind: "settle"; job: number; keep?: number; then?: Uint32Array }
+  /** What may follow the last token that a generation with `drafted` told of. It waits for this after each of its steps. */
+  | { kind: "propose"; job: number; tokens: readonly number[] }
   | { kind: "abort"; job: number };
 
 /** "length": as many tokens as it was to have; "stop": at something that ends the text; "time": its time was over. */
 export type FinishReason = "length" | "stop" | "time";
+
+/** Tokens that were guessed and then checked, and those of them that were right, so far. */
+export type Guessed = readonly [proposed: number, accepted: number];
 
 /** How a generation ended, and at what. */
 export interface Finish {
@@ -122,7 +131,7 @@ export type Reply =
   | Done
   | Failure
   | { kind: "ready" }
-  | { kind: "tokens"; job: number; tokens: Uint32Array; scores?: Uint32Array }
+  | { kind: "tokens"; job: number; tokens: Uint32Array; scores?: Uint32Array; guessed?: Guessed }
   /** Scores of the tokens that were fed, from token `first` on. */
   | { kind: "scores"; job: number; first: number; scores: Uint32Array }
   /** A generation will have no more tokens. Its session is settled when that is asked for. */

@@ -37,7 +37,7 @@ interface Loaded {
 /** A planned and loaded model, whose program nobody runs. */
 async function load(name: string, ranks: number): Promise<Loaded> {
   const file = await openWeights(bytesSource(name, fixture(name)));
-  const planner = new Planner({ rows: 8, ranks, sessions: 4 });
+  const planner = new Planner({ rows: 8, ranks, sessions: 6 });
   const spec = planRwkv7(planner, new Tensors(file, planner), configOf(file));
   const memory = createMemory(spec.bytes, spec.maximumBytes, false);
 
@@ -109,7 +109,10 @@ function interleave({ spec, memory, kernels }: Loaded, records: Uint32Array[], o
   }
 }
 
-/** Two sessions take in three tokens and two, then one each: a hash of the logits after both passes and of the four states. */
+/**
+ * Two sessions take in three tokens and two, then one each, then one of them three with a state for each, as guesses do: a hash of the logits
+ * after the passes and of the states.
+ */
 function pass(model: Loaded, parts: Uint32Array[][], order: Order, tokens: readonly number[]): string {
   const { spec, memory } = model;
   const u32 = (at: number, words: number) => new Uint32Array(memory.buffer, at, words);
@@ -123,6 +126,7 @@ function pass(model: Loaded, parts: Uint32Array[][], order: Order, tokens: reado
   const passes = [
     { rows: [row(0, 0, 1, 0), row(1, 0, 1, 1), row(2, 0, 1, 2), row(3, 0, 2, 0), row(4, 0, 2, 1)], ends: [1, 2] },
     { rows: [row(5, 1, 3, 3), row(6, 2, 4, 2)], ends: [3, 4] },
+    { rows: [row(0, 3, 5, 4), row(1, 5, 6, 5), row(2, 6, 7, 6)], ends: [5, 6, 7] },
   ];
   const seen: ArrayBufferView[] = [];
   for (const { rows, ends } of passes) {
@@ -135,12 +139,25 @@ function pass(model: Loaded, parts: Uint32Array[][], order: Order, tokens: reado
       seen.push(new Float32Array(memory.buffer, spec.logits + i * spec.logitsStride, spec.vocab).slice());
     });
   }
-  return hashOf([...seen, ...[1, 2, 3, 4].map((i) => u32(slot(i), spec.slotBytes / 4))]);
+  return hashOf([...seen, ...[1, 2, 3, 4, 5, 6, 7].map((i) => u32(slot(i), spec.slotBytes / 4))]);
 }
 
 const TOKENS = [82, 87, 75, 86, 58, 32, 97];
 /** Run before, so that what is read too early is never what is expected there. */
 const OTHERS = [1, 2, 3, 4, 5, 6, 7];
+
+/** What a session has taken in, in whatever slots, as hashes of the states after some of them. */
+function states(model: Loaded, rows: number[][], ends: number[]): string[] {
+  const { spec, memory, records } = model;
+  const u32 = (at: number, words: number) => new Uint32Array(memory.buffer, at, words);
+  const slot = (i: number) => spec.heap + i * spec.slotBytes;
+  const table = rows.flatMap(([token, from, to], i) => [token, slot(from), slot(to), i]);
+  u32(spec.batch + BATCH_TABLE, table.length).set(table);
+  u32(spec.batch + BATCH_ROWS, 1)[0] = rows.length;
+  u32(spec.batch + BATCH_HEADS, 1)[0] = 0;
+  interleave(model, records, first);
+  return ends.map((end) => hashOf([u32(slot(end), spec.slotBytes / 4)]));
+}
 
 const FILES = ["v7.f32.gguf", "v7.q8_0.gguf"];
 const SINGLE = new Map<string, string>();
@@ -190,6 +207,25 @@ for (const file of FILES)
       [...needed].sort((a, b) => a - b),
       [...Array(fences).keys()],
     );
+  });
+
+for (const file of FILES)
+  test(`${file}: a state for each row is the state that rows with one state for all come to`, async () => {
+    const model = await load(file, 1);
+    const each = states(
+      model,
+      [
+        [82, 0, 1],
+        [87, 1, 2],
+        [75, 2, 3],
+        [86, 3, 4],
+      ],
+      [1, 2, 3, 4],
+    );
+    for (let n = 1; n <= 4; n++) {
+      const rows = [82, 87, 75, 86].slice(0, n).map((token) => [token, 0, 5]);
+      assert.equal(states(model, rows, [5]), [each[n - 1]]);
+    }
   });
 
 /** The operations between fences, by letter. */
