@@ -9,7 +9,7 @@ import { ids, open, standing, standingAfter, V7 } from "../engine/setup.ts";
 import { refused } from "../refused.ts";
 import { runs } from "../runs.ts";
 
-const model = await open();
+const model = await open({ threads: 1, build: "plain" });
 const rounded = await open({ threads: 1 }, "test/fixtures/v7.q8_0.gguf");
 test.after(async () => {
   await model.close();
@@ -57,8 +57,8 @@ const KINDS: GenerateOptions[] = [
 
 for (const options of KINDS)
   test(`lookup: ${JSON.stringify(options)}`, async () => {
-    for (const tokens of [1, 4, 16]) {
-      for (const lookup of [1, 2, 5]) await same(model, options, { lookup, tokens });
+    for (const tokens of [1, 6]) {
+      for (const lookup of [1, 3]) await same(model, options, { lookup, tokens });
     }
   });
 
