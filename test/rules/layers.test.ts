@@ -9,7 +9,7 @@ import { list, type Scanned, scan } from "./scan.ts";
 const LEVELS: [level: number, files: RegExp][] = [
   [0, /^(checks|errors|types)\.ts$/],
   [1, /^bytes\//],
-  [2, /^weights\//],
+  [2, /^(weights|grammar)\//],
   [3, /^engine\//],
   [4, /^model\//],
   [5, /^text\//],
