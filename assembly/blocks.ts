@@ -5,14 +5,17 @@
 //
 //   f32         K x 32 f32: for every input the 32 rows' weights
 //   f16, bf16   K x 32 u16: the same
-//   codes       twice 16 rows, which are ceil(K / 32) blocks of 32 inputs, a block two tiles of 8 rows: a header of f32, each
-//               number for rows 0..7, then the codes. The header is
-//                 symmetric  32 bytes: scales
-//                 minimum    64 bytes: scales, minimums
-//                 halves    128 bytes: scales, minimums of inputs 0..15, then those of inputs 16..31
+//   codes       twice 16 rows, which are ceil(K / 32) tiles of 16 rows x 32 inputs: a header of f32, each number for rows 0..15,
+//               then the codes. The header is
+//                 symmetric   64 bytes: scales
+//                 minimum    128 bytes: scales, minimums
+//                 halves     256 bytes: scales, minimums of inputs 0..15, then those of inputs 16..31
 //               Codes are stored in one of two ways:
-//                 bytes    8 steps of 32 bytes: rows 0..7 x 4 inputs
-//                 nibbles  4 steps of 32 bytes: rows 0..7 x 4 inputs in the low halves, x the 4 inputs 16 further in the high halves
+//                 bytes    8 steps of 64 bytes: rows 0..15 x 4 inputs
+//                 nibbles  4 steps of 64 bytes: rows 0..15 x 4 inputs in the low halves, x the 4 inputs 16 further in the high halves
+//
+// Whatever a kernel does with a tile, it reads its bytes in their order: of two streams at a time, or of one that jumps, memory
+// gives half as many.
 //
 // Quantised activations, n tokens: block after block of 32 inputs, in a block token after token, each
 //   the 32 codes in 8 bits, if the build has kernels in 8-bit arithmetic
@@ -58,14 +61,14 @@ export type Nibbles = i16;
 // @ts-ignore: decorator
 @inline
 export function tile_header<K>(): usize {
-  return sizeof<K>() * 32;
+  return sizeof<K>() * 64;
 }
 
 /** Bytes of a tile of kind K with codes C. */
 // @ts-ignore: decorator
 @inline
 export function tile_bytes<K, C>(): usize {
-  return tile_header<K>() + (sizeof<C>() == sizeof<Bytes>() ? 256 : 128);
+  return tile_header<K>() + (sizeof<C>() == sizeof<Bytes>() ? 512 : 256);
 }
 
 /** Scales in a block. */

@@ -53,7 +53,7 @@ export function matmul_wide<K, C>(
         else column_16_nibbles<K>(to, weights, from, <usize>n * Q8_BOTH, count, offset);
       }
     } else rows_16<K, C>(out, weights, x, count, n, offset, scratch);
-    weights += <usize>count * 2 * tile_bytes<K, C>();
+    weights += <usize>count * tile_bytes<K, C>();
     out += 64;
   }
 }
@@ -67,7 +67,7 @@ export function matmul_wide<K, C>(
 export function add<K>(sum: v128, products: v128, scale: v128, w: usize, s: v128, q: v128): v128 {
   const part = f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(scale, s));
   if (sizeof<K>() == sizeof<Symmetric>()) return f32x4.add(sum, part);
-  return f32x4.add(sum, f32x4.add(part, f32x4.mul(q, f32x4.mul(v128.load(w, 32), s))));
+  return f32x4.add(sum, f32x4.add(part, f32x4.mul(q, f32x4.mul(v128.load(w, 64), s))));
 }
 
 /** The sum of the activation codes under one scale. */
@@ -78,13 +78,12 @@ export function code_sum<K>(x: usize, part: usize): i32 {
   return load<i32>(x, Q8_SUM);
 }
 
-/** 16 rows x 1 token, tile by tile; the sums are in memory. */
+/** 16 rows x 1 token, 8 rows after 8 rows; the sums are in memory. */
 function column_16<K>(out: usize, w: usize, x: usize, stride: usize, count: i32, offset: i32): void {
-  const end_out = out + 64;
   do {
     const s = v128.load32_splat(x, Q8_SCALE);
-    for (let to = out; to < end_out; to += 32) {
-      let p = w + tile_header<K>();
+    for (let rows: usize = 0; rows < 64; rows += 32) {
+      let p = w + tile_header<K>() + rows;
       let q = x + Q8_WIDE;
       for (let part: usize = 0; part < parts<K>(); part++) {
         // Even lanes take inputs 0 and 1 of a step, odd lanes inputs 2 and 3; rows 0 1, 2 3, 4 5, 6 7.
@@ -100,27 +99,27 @@ function column_16<K>(out: usize, w: usize, x: usize, stride: usize, count: i32,
           c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 16), v));
           d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 24), v));
           v = v128.load64_splat(q, 8);
-          a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 32), v));
-          b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 40), v));
-          c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 48), v));
-          d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 56), v));
-          v = v128.load64_splat(q, 16);
           a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 64), v));
           b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 72), v));
           c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 80), v));
           d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 88), v));
+          v = v128.load64_splat(q, 16);
+          a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 128), v));
+          b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 136), v));
+          c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 144), v));
+          d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 152), v));
           v = v128.load64_splat(q, 24);
-          a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 96), v));
-          b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 104), v));
-          c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 112), v));
-          d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 120), v));
-          p += 128;
+          a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 192), v));
+          b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 200), v));
+          c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 208), v));
+          d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 216), v));
+          p += 256;
           q += 32;
         } while (q < end);
-        bring_8<K>(to, a, b, c, d, code_sum<K>(x, part), offset, w + part * 64, s);
+        bring_8<K>(out + rows, a, b, c, d, code_sum<K>(x, part), offset, w + part * 128 + rows, s);
       }
-      w += tile_bytes<K, Bytes>();
     }
+    w += tile_bytes<K, Bytes>();
     x += stride;
   } while (--count);
 }
@@ -156,14 +155,13 @@ export function low_halves(): v128 {
   return v128.load(FIFTEEN);
 }
 
-/** The same with nibbles: a step of 32 bytes holds 4 inputs and the 4 inputs 16 further. */
+/** The same with nibbles: a step holds 4 inputs and the 4 inputs 16 further. */
 function column_16_nibbles<K>(out: usize, w: usize, x: usize, stride: usize, count: i32, offset: i32): void {
   const mask = low_halves();
-  const end_out = out + 64;
   do {
     const s = v128.load32_splat(x, Q8_SCALE);
-    for (let to = out; to < end_out; to += 32) {
-      let p = w + tile_header<K>();
+    for (let rows: usize = 0; rows < 64; rows += 32) {
+      let p = w + tile_header<K>() + rows;
       let q = x + Q8_WIDE;
       let a = i32x4.splat(0);
       let b = a;
@@ -187,59 +185,43 @@ function column_16_nibbles<K>(out: usize, w: usize, x: usize, stride: usize, cou
         d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(near), u));
         c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(far), v));
         d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(far), v));
-        p += 32;
+        p += 64;
         q += 8;
       } while (q < end);
-      bring_8<K>(to, a, b, c, d, code_sum<K>(x, 0), offset, w, s);
-      w += tile_bytes<K, Nibbles>();
+      bring_8<K>(out + rows, a, b, c, d, code_sum<K>(x, 0), offset, w + rows, s);
     }
+    w += tile_bytes<K, Nibbles>();
     x += stride;
   } while (--count);
 }
 
-/** 16 rows x n tokens: each block's codes are widened to 16 bits once, and serve all tokens from the scratch. */
-function rows_16<K, C>(
-  out: usize,
-  w0: usize,
-  x: usize,
-  count: i32,
-  n: i32,
-  offset: i32,
-  scratch: usize,
-): void {
+/** 16 rows x n tokens: each tile's codes are widened to 16 bits once, and serve all tokens from the scratch. */
+function rows_16<K, C>(out: usize, w: usize, x: usize, count: i32, n: i32, offset: i32, scratch: usize): void {
   const even = <usize>(n & ~1);
   do {
-    const w1 = w0 + tile_bytes<K, C>();
-    if (sizeof<C>() == sizeof<Bytes>()) {
-      widen_bytes(scratch, w0 + tile_header<K>());
-      widen_bytes(scratch + 32, w1 + tile_header<K>());
-    } else {
-      widen_nibbles(scratch, w0 + tile_header<K>());
-      widen_nibbles(scratch + 32, w1 + tile_header<K>());
-    }
-    tiles_16x2<K>(out, scratch, x, x + even * Q8_BOTH, w0, w1, offset);
+    if (sizeof<C>() == sizeof<Bytes>()) widen_bytes(scratch, w + tile_header<K>());
+    else widen_nibbles(scratch, w + tile_header<K>());
+    tiles_16x2<K>(out, scratch, x, x + even * Q8_BOTH, w, offset);
     x += even * Q8_BOTH;
     if (n & 1) {
-      tile_16x1<K>(out + even * (PIECE * 4), scratch, x, w0, w1, offset);
+      tile_16x1<K>(out + even * (PIECE * 4), scratch, x, w, offset);
       x += Q8_BOTH;
     }
-    w0 += 2 * tile_bytes<K, C>();
+    w += tile_bytes<K, C>();
   } while (--count);
 }
 
-/** 8 rows x 32 inputs to 16 bits, two inputs at a time: per pair of inputs 2 vectors of 4 rows, 64 bytes from pair to pair. */
+/** 16 rows x 32 inputs to 16 bits, two inputs at a time: 64 bytes for each pair of inputs. */
 function widen_bytes(to: usize, codes: usize): void {
   const end = to + 1024;
   do {
-    let a = v128.load_ext<i8>(codes);
-    let b = v128.load_ext<i8>(codes, 8);
-    v128.store(to, v128.shuffle<i32>(a, b, 0, 2, 4, 6));
-    v128.store(to, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 64);
-    a = v128.load_ext<i8>(codes, 16);
-    b = v128.load_ext<i8>(codes, 24);
-    v128.store(to, v128.shuffle<i32>(a, b, 0, 2, 4, 6), 16);
-    v128.store(to, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 80);
-    codes += 32;
+    for (let rows: usize = 0; rows < 64; rows += 16) {
+      const a = v128.load_ext<i8>(codes);
+      const b = v128.load_ext<i8>(codes, 8);
+      v128.store(to + rows, v128.shuffle<i32>(a, b, 0, 2, 4, 6));
+      v128.store(to + rows, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 64);
+      codes += 16;
+    }
     to += 128;
   } while (to < end);
 }
@@ -248,8 +230,8 @@ function widen_nibbles(to: usize, codes: usize): void {
   const mask = low_halves();
   const end = to + 512;
   do {
-    for (let rows: usize = 0; rows < 32; rows += 16) {
-      const both = v128.load(codes + rows);
+    for (let rows: usize = 0; rows < 64; rows += 16) {
+      const both = v128.load(codes);
       const near = v128.and(both, mask);
       const far = i8x16.shr_u(both, 4);
       let a = i16x8.extend_low_i8x16_u(near);
@@ -260,16 +242,16 @@ function widen_nibbles(to: usize, codes: usize): void {
       b = i16x8.extend_high_i8x16_u(far);
       v128.store(to + rows, v128.shuffle<i32>(a, b, 0, 2, 4, 6), 512);
       v128.store(to + rows, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 576);
+      codes += 16;
     }
-    codes += 32;
     to += 128;
   } while (to < end);
 }
 
 /** 16 rows x 1 block x the tokens from x to `last`, two at a time: 8 vectors of sums, carried by a loop of 2 inputs per round. */
-function tiles_16x2<K>(out: usize, codes: usize, x: usize, last: usize, w0: usize, w1: usize, offset: i32): void {
+function tiles_16x2<K>(out: usize, codes: usize, x: usize, last: usize, w: usize, offset: i32): void {
   do {
-    let w = codes;
+    let c = codes;
     let q = x + Q8_WIDE;
     for (let part: usize = 0; part < parts<K>(); part++) {
       const sum = code_sum<K>(x, part);
@@ -284,41 +266,40 @@ function tiles_16x2<K>(out: usize, codes: usize, x: usize, last: usize, w0: usiz
       let b3 = b0;
       const end = q + 64 / parts<K>();
       do {
-        let u = v128.load32_splat(q);
-        let v = v128.load32_splat(q, Q8_BOTH);
-        const c0 = v128.load(w);
-        a0 = i32x4.add(a0, i32x4.dot_i16x8_s(c0, u));
-        b0 = i32x4.add(b0, i32x4.dot_i16x8_s(c0, v));
-        const c1 = v128.load(w, 16);
-        a1 = i32x4.add(a1, i32x4.dot_i16x8_s(c1, u));
-        b1 = i32x4.add(b1, i32x4.dot_i16x8_s(c1, v));
-        const c2 = v128.load(w, 32);
-        a2 = i32x4.add(a2, i32x4.dot_i16x8_s(c2, u));
-        b2 = i32x4.add(b2, i32x4.dot_i16x8_s(c2, v));
-        const c3 = v128.load(w, 48);
-        a3 = i32x4.add(a3, i32x4.dot_i16x8_s(c3, u));
-        b3 = i32x4.add(b3, i32x4.dot_i16x8_s(c3, v));
-        w += 64;
+        const u = v128.load32_splat(q);
+        const v = v128.load32_splat(q, Q8_BOTH);
+        const k0 = v128.load(c);
+        a0 = i32x4.add(a0, i32x4.dot_i16x8_s(k0, u));
+        b0 = i32x4.add(b0, i32x4.dot_i16x8_s(k0, v));
+        const k1 = v128.load(c, 16);
+        a1 = i32x4.add(a1, i32x4.dot_i16x8_s(k1, u));
+        b1 = i32x4.add(b1, i32x4.dot_i16x8_s(k1, v));
+        const k2 = v128.load(c, 32);
+        a2 = i32x4.add(a2, i32x4.dot_i16x8_s(k2, u));
+        b2 = i32x4.add(b2, i32x4.dot_i16x8_s(k2, v));
+        const k3 = v128.load(c, 48);
+        a3 = i32x4.add(a3, i32x4.dot_i16x8_s(k3, u));
+        b3 = i32x4.add(b3, i32x4.dot_i16x8_s(k3, v));
+        c += 64;
         q += 4;
       } while (q < end);
-      const d0 = w0 + part * 64;
-      const d1 = w1 + part * 64;
-      const d = v128.load(d0);
-      const e = v128.load(d0, 16);
-      const f = v128.load(d1);
-      const g = v128.load(d1, 16);
+      const d = w + part * 128;
+      const d0 = v128.load(d);
+      const d1 = v128.load(d, 16);
+      const d2 = v128.load(d, 32);
+      const d3 = v128.load(d, 48);
       let y = f32x4.splat(<f32>sum);
       let s = v128.load32_splat(x, Q8_SCALE);
-      bring<K>(out, a0, d, d0, s, y);
-      bring<K>(out + 16, a1, e, d0 + 16, s, y);
-      bring<K>(out + 32, a2, f, d1, s, y);
-      bring<K>(out + 48, a3, g, d1 + 16, s, y);
+      bring<K>(out, a0, d0, d, s, y);
+      bring<K>(out + 16, a1, d1, d + 16, s, y);
+      bring<K>(out + 32, a2, d2, d + 32, s, y);
+      bring<K>(out + 48, a3, d3, d + 48, s, y);
       y = f32x4.splat(<f32>other);
       s = v128.load32_splat(x + Q8_BOTH, Q8_SCALE);
-      bring<K>(out + 128, b0, d, d0, s, y);
-      bring<K>(out + 144, b1, e, d0 + 16, s, y);
-      bring<K>(out + 160, b2, f, d1, s, y);
-      bring<K>(out + 176, b3, g, d1 + 16, s, y);
+      bring<K>(out + 128, b0, d0, d, s, y);
+      bring<K>(out + 144, b1, d1, d + 16, s, y);
+      bring<K>(out + 160, b2, d2, d + 32, s, y);
+      bring<K>(out + 176, b3, d3, d + 48, s, y);
     }
     out += 2 * (PIECE * 4);
     x += 2 * Q8_BOTH;
@@ -332,7 +313,8 @@ function bring<K>(out: usize, products: v128, scale: v128, w: usize, s: v128, q:
   v128.store(out, add<K>(v128.load(out), products, scale, w, s, q));
 }
 
-function tile_16x1<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
+function tile_16x1<K>(out: usize, codes: usize, x: usize, w: usize, offset: i32): void {
+  let c = codes;
   const s = v128.load32_splat(x, Q8_SCALE);
   let q = x + Q8_WIDE;
   for (let part: usize = 0; part < parts<K>(); part++) {
@@ -344,19 +326,18 @@ function tile_16x1<K>(out: usize, w: usize, x: usize, w0: usize, w1: usize, offs
     const end = q + 64 / parts<K>();
     do {
       const u = v128.load32_splat(q);
-      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v128.load(w), u));
-      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(v128.load(w, 16), u));
-      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(v128.load(w, 32), u));
-      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(v128.load(w, 48), u));
-      w += 64;
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v128.load(c), u));
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(v128.load(c, 16), u));
+      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(v128.load(c, 32), u));
+      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(v128.load(c, 48), u));
+      c += 64;
       q += 4;
     } while (q < end);
-    const d0 = w0 + part * 64;
-    const d1 = w1 + part * 64;
+    const d = w + part * 128;
     const y = f32x4.splat(<f32>sum);
-    bring<K>(out, a0, v128.load(d0), d0, s, y);
-    bring<K>(out + 16, a1, v128.load(d0, 16), d0 + 16, s, y);
-    bring<K>(out + 32, a2, v128.load(d1), d1, s, y);
-    bring<K>(out + 48, a3, v128.load(d1, 16), d1 + 16, s, y);
+    bring<K>(out, a0, v128.load(d), d, s, y);
+    bring<K>(out + 16, a1, v128.load(d, 16), d + 16, s, y);
+    bring<K>(out + 32, a2, v128.load(d, 32), d + 32, s, y);
+    bring<K>(out + 48, a3, v128.load(d, 48), d + 48, s, y);
   }
 }

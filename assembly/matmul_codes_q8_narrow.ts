@@ -35,7 +35,7 @@ export function matmul_narrow<D, K, C>(
   scratch: usize,
 ): void {
   const count = blocks(inputs);
-  const half = <usize>count * 2 * tile_bytes<K, C>();
+  const half = <usize>count * tile_bytes<K, C>();
   // Taking nibbles apart for later pays from four tokens on.
   if (n <= (sizeof<C>() == sizeof<Bytes>() ? 1 : 3)) {
     const stride = <usize>n * token_bytes<D>();
@@ -56,17 +56,15 @@ export function matmul_narrow<D, K, C>(
 }
 
 /** 16 rows x 1 token. */
-function column_16<D, K>(out: usize, w0: usize, x: usize, stride: usize, count: i32, offset: i32): void {
+function column_16<D, K>(out: usize, w: usize, x: usize, stride: usize, count: i32, offset: i32): void {
   const one = ones();
   let r0 = f32x4.splat(0);
   let r1 = r0;
   let r2 = r0;
   let r3 = r0;
   do {
-    const w1 = w0 + tile_bytes<K, Bytes>();
     const s = v128.load32_splat(x, Q8_SCALE);
-    let c0 = w0 + tile_header<K>();
-    let c1 = w1 + tile_header<K>();
+    let c = w + tile_header<K>();
     let q = x;
     for (let part: usize = 0; part < parts<K>(); part++) {
       const sum = code_sum<K>(x, part);
@@ -77,28 +75,26 @@ function column_16<D, K>(out: usize, w0: usize, x: usize, stride: usize, count: 
       const end = q + 32 / parts<K>();
       do {
         const u = v128.load32_splat(q);
-        a0 = step<D>(a0, u, v128.load(c0), one, false);
-        a1 = step<D>(a1, u, v128.load(c0, 16), one, false);
-        a2 = step<D>(a2, u, v128.load(c1), one, false);
-        a3 = step<D>(a3, u, v128.load(c1, 16), one, false);
+        a0 = step<D>(a0, u, v128.load(c), one, false);
+        a1 = step<D>(a1, u, v128.load(c, 16), one, false);
+        a2 = step<D>(a2, u, v128.load(c, 32), one, false);
+        a3 = step<D>(a3, u, v128.load(c, 48), one, false);
         const v = v128.load32_splat(q, 4);
-        a0 = step<D>(a0, v, v128.load(c0, 32), one, false);
-        a1 = step<D>(a1, v, v128.load(c0, 48), one, false);
-        a2 = step<D>(a2, v, v128.load(c1, 32), one, false);
-        a3 = step<D>(a3, v, v128.load(c1, 48), one, false);
-        c0 += 64;
-        c1 += 64;
+        a0 = step<D>(a0, v, v128.load(c, 64), one, false);
+        a1 = step<D>(a1, v, v128.load(c, 80), one, false);
+        a2 = step<D>(a2, v, v128.load(c, 96), one, false);
+        a3 = step<D>(a3, v, v128.load(c, 112), one, false);
+        c += 128;
         q += 8;
       } while (q < end);
       const y = f32x4.splat(<f32>sum);
-      const d0 = w0 + part * 64;
-      const d1 = w1 + part * 64;
-      r0 = add<K>(r0, a0, v128.load(d0), d0, s, y);
-      r1 = add<K>(r1, a1, v128.load(d0, 16), d0 + 16, s, y);
-      r2 = add<K>(r2, a2, v128.load(d1), d1, s, y);
-      r3 = add<K>(r3, a3, v128.load(d1, 16), d1 + 16, s, y);
+      const d = w + part * 128;
+      r0 = add<K>(r0, a0, v128.load(d), d, s, y);
+      r1 = add<K>(r1, a1, v128.load(d, 16), d + 16, s, y);
+      r2 = add<K>(r2, a2, v128.load(d, 32), d + 32, s, y);
+      r3 = add<K>(r3, a3, v128.load(d, 48), d + 48, s, y);
     }
-    w0 += 2 * tile_bytes<K, Bytes>();
+    w += tile_bytes<K, Bytes>();
     x += stride;
   } while (--count);
   v128.store(out, r0);
@@ -107,7 +103,7 @@ function column_16<D, K>(out: usize, w0: usize, x: usize, stride: usize, count: 
   v128.store(out, r3, 48);
 }
 
-function column_16_nibbles<D, K>(out: usize, w0: usize, x: usize, stride: usize, count: i32, offset: i32): void {
+function column_16_nibbles<D, K>(out: usize, w: usize, x: usize, stride: usize, count: i32, offset: i32): void {
   const one = ones();
   const mask = low_halves();
   let r0 = f32x4.splat(0);
@@ -115,11 +111,9 @@ function column_16_nibbles<D, K>(out: usize, w0: usize, x: usize, stride: usize,
   let r2 = r0;
   let r3 = r0;
   do {
-    const w1 = w0 + tile_bytes<K, Nibbles>();
     const s = v128.load32_splat(x, Q8_SCALE);
     const sum = code_sum<K>(x, 0);
-    let c0 = w0 + tile_header<K>();
-    let c1 = w1 + tile_header<K>();
+    let c = w + tile_header<K>();
     let q = x;
     const o = i32x4.splat(-offset * sum);
     let a0 = start<D>(o, true);
@@ -130,28 +124,27 @@ function column_16_nibbles<D, K>(out: usize, w0: usize, x: usize, stride: usize,
     do {
       const u = v128.load32_splat(q);
       const v = v128.load32_splat(q, 16);
-      let both = v128.load(c0);
+      let both = v128.load(c);
       a0 = step<D>(a0, u, v128.and(both, mask), one, true);
       a0 = step<D>(a0, v, v128.and(i16x8.shr_u(both, 4), mask), one, true);
-      both = v128.load(c0, 16);
+      both = v128.load(c, 16);
       a1 = step<D>(a1, u, v128.and(both, mask), one, true);
       a1 = step<D>(a1, v, v128.and(i16x8.shr_u(both, 4), mask), one, true);
-      both = v128.load(c1);
+      both = v128.load(c, 32);
       a2 = step<D>(a2, u, v128.and(both, mask), one, true);
       a2 = step<D>(a2, v, v128.and(i16x8.shr_u(both, 4), mask), one, true);
-      both = v128.load(c1, 16);
+      both = v128.load(c, 48);
       a3 = step<D>(a3, u, v128.and(both, mask), one, true);
       a3 = step<D>(a3, v, v128.and(i16x8.shr_u(both, 4), mask), one, true);
-      c0 += 32;
-      c1 += 32;
+      c += 64;
       q += 4;
     } while (q < end);
     const y = f32x4.splat(<f32>sum);
-    r0 = add<K>(r0, total<D>(a0, o, one, true), v128.load(w0), w0, s, y);
-    r1 = add<K>(r1, total<D>(a1, o, one, true), v128.load(w0, 16), w0 + 16, s, y);
-    r2 = add<K>(r2, total<D>(a2, o, one, true), v128.load(w1), w1, s, y);
-    r3 = add<K>(r3, total<D>(a3, o, one, true), v128.load(w1, 16), w1 + 16, s, y);
-    w0 += 2 * tile_bytes<K, Nibbles>();
+    r0 = add<K>(r0, total<D>(a0, o, one, true), v128.load(w), w, s, y);
+    r1 = add<K>(r1, total<D>(a1, o, one, true), v128.load(w, 16), w + 16, s, y);
+    r2 = add<K>(r2, total<D>(a2, o, one, true), v128.load(w, 32), w + 32, s, y);
+    r3 = add<K>(r3, total<D>(a3, o, one, true), v128.load(w, 48), w + 48, s, y);
+    w += tile_bytes<K, Nibbles>();
     x += stride;
   } while (--count);
   v128.store(out, r0);
@@ -160,10 +153,10 @@ function column_16_nibbles<D, K>(out: usize, w0: usize, x: usize, stride: usize,
   v128.store(out, r3, 48);
 }
 
-/** 16 rows x n tokens. Bytes are used where they are; nibbles are taken apart once per block, for all tokens. */
+/** 16 rows x n tokens. Bytes are used where they are; nibbles are taken apart once per tile, for all tokens. */
 function rows_16<D, K, C>(
   out: usize,
-  w0: usize,
+  w: usize,
   x: usize,
   count: i32,
   n: i32,
@@ -172,33 +165,29 @@ function rows_16<D, K, C>(
 ): void {
   const even = <usize>(n & ~1);
   do {
-    const w1 = w0 + tile_bytes<K, C>();
-    let c0 = w0 + tile_header<K>();
-    let c1 = w1 + tile_header<K>();
+    let codes = w + tile_header<K>();
     if (sizeof<C>() == sizeof<Nibbles>()) {
-      open_nibbles(scratch, c0);
-      open_nibbles(scratch + 256, c1);
-      c0 = scratch;
-      c1 = scratch + 256;
+      open_nibbles(scratch, codes);
+      codes = scratch;
     }
-    tiles_16x2<D, K, C>(out, c0, c1, x, x + even * token_bytes<D>(), w0, w1, offset);
+    tiles_16x2<D, K, C>(out, codes, x, x + even * token_bytes<D>(), w, offset);
     x += even * token_bytes<D>();
     if (n & 1) {
-      tile_16x1<D, K, C>(out + even * (PIECE * 4), c0, c1, x, w0, w1, offset);
+      tile_16x1<D, K, C>(out + even * (PIECE * 4), codes, x, w, offset);
       x += token_bytes<D>();
     }
-    w0 += 2 * tile_bytes<K, C>();
+    w += tile_bytes<K, C>();
   } while (--count);
 }
 
-/** Nibbles of 8 rows x 32 inputs as bytes. */
+/** Nibbles of 16 rows x 32 inputs as bytes. */
 function open_nibbles(to: usize, codes: usize): void {
   const mask = low_halves();
-  const end = to + 128;
+  const end = to + 256;
   do {
     const both = v128.load(codes);
     v128.store(to, v128.and(both, mask));
-    v128.store(to, v128.and(i16x8.shr_u(both, 4), mask), 128);
+    v128.store(to, v128.and(i16x8.shr_u(both, 4), mask), 256);
     codes += 16;
     to += 16;
   } while (to < end);
@@ -207,19 +196,16 @@ function open_nibbles(to: usize, codes: usize): void {
 /** 16 rows x 1 block x the tokens from x to `last`, two at a time: 8 vectors of sums, carried by a loop of 8 inputs per round. */
 function tiles_16x2<D, K, C>(
   out: usize,
-  codes0: usize,
-  codes1: usize,
+  codes: usize,
   x: usize,
   last: usize,
-  w0: usize,
-  w1: usize,
+  w: usize,
   offset: i32,
 ): void {
   const one = ones();
   const nibbles = sizeof<C>() == sizeof<Nibbles>();
   do {
-    let c0 = codes0;
-    let c1 = codes1;
+    let c = codes;
     let q = x;
     for (let part: usize = 0; part < parts<K>(); part++) {
       const sum = code_sum<K>(x, part);
@@ -237,55 +223,53 @@ function tiles_16x2<D, K, C>(
       do {
         let u = v128.load32_splat(q);
         let v = v128.load32_splat(q, sizeof<D>() == sizeof<Fours>() ? Q8_NARROW : Q8_BOTH);
-        const k0 = v128.load(c0);
+        const k0 = v128.load(c);
         a0 = step<D>(a0, u, k0, one, nibbles);
         b0 = step<D>(b0, v, k0, one, nibbles);
-        const k1 = v128.load(c0, 16);
+        const k1 = v128.load(c, 16);
         a1 = step<D>(a1, u, k1, one, nibbles);
         b1 = step<D>(b1, v, k1, one, nibbles);
-        const k2 = v128.load(c1);
+        const k2 = v128.load(c, 32);
         a2 = step<D>(a2, u, k2, one, nibbles);
         b2 = step<D>(b2, v, k2, one, nibbles);
-        const k3 = v128.load(c1, 16);
+        const k3 = v128.load(c, 48);
         a3 = step<D>(a3, u, k3, one, nibbles);
         b3 = step<D>(b3, v, k3, one, nibbles);
         u = v128.load32_splat(q, 4);
         v = v128.load32_splat(q, sizeof<D>() == sizeof<Fours>() ? Q8_NARROW + 4 : Q8_BOTH + 4);
-        const l0 = v128.load(c0, 32);
+        const l0 = v128.load(c, 64);
         a0 = step<D>(a0, u, l0, one, nibbles);
         b0 = step<D>(b0, v, l0, one, nibbles);
-        const l1 = v128.load(c0, 48);
+        const l1 = v128.load(c, 80);
         a1 = step<D>(a1, u, l1, one, nibbles);
         b1 = step<D>(b1, v, l1, one, nibbles);
-        const l2 = v128.load(c1, 32);
+        const l2 = v128.load(c, 96);
         a2 = step<D>(a2, u, l2, one, nibbles);
         b2 = step<D>(b2, v, l2, one, nibbles);
-        const l3 = v128.load(c1, 48);
+        const l3 = v128.load(c, 112);
         a3 = step<D>(a3, u, l3, one, nibbles);
         b3 = step<D>(b3, v, l3, one, nibbles);
-        c0 += 64;
-        c1 += 64;
+        c += 128;
         q += 8;
       } while (q < end);
-      const d0 = w0 + part * 64;
-      const d1 = w1 + part * 64;
-      const d = v128.load(d0);
-      const e = v128.load(d0, 16);
-      const f = v128.load(d1);
-      const g = v128.load(d1, 16);
+      const d = w + part * 128;
+      const d0 = v128.load(d);
+      const d1 = v128.load(d, 16);
+      const d2 = v128.load(d, 32);
+      const d3 = v128.load(d, 48);
       let y = f32x4.splat(<f32>sum);
       let s = v128.load32_splat(x, Q8_SCALE);
-      bring<D, K>(out, a0, o, d, d0, s, y, one, nibbles);
-      bring<D, K>(out + 16, a1, o, e, d0 + 16, s, y, one, nibbles);
-      bring<D, K>(out + 32, a2, o, f, d1, s, y, one, nibbles);
-      bring<D, K>(out + 48, a3, o, g, d1 + 16, s, y, one, nibbles);
+      bring<D, K>(out, a0, o, d0, d, s, y, one, nibbles);
+      bring<D, K>(out + 16, a1, o, d1, d + 16, s, y, one, nibbles);
+      bring<D, K>(out + 32, a2, o, d2, d + 32, s, y, one, nibbles);
+      bring<D, K>(out + 48, a3, o, d3, d + 48, s, y, one, nibbles);
       o = i32x4.splat(-offset * other);
       y = f32x4.splat(<f32>other);
       s = v128.load32_splat(x + token_bytes<D>(), Q8_SCALE);
-      bring<D, K>(out + 128, b0, o, d, d0, s, y, one, nibbles);
-      bring<D, K>(out + 144, b1, o, e, d0 + 16, s, y, one, nibbles);
-      bring<D, K>(out + 160, b2, o, f, d1, s, y, one, nibbles);
-      bring<D, K>(out + 176, b3, o, g, d1 + 16, s, y, one, nibbles);
+      bring<D, K>(out + 128, b0, o, d0, d, s, y, one, nibbles);
+      bring<D, K>(out + 144, b1, o, d1, d + 16, s, y, one, nibbles);
+      bring<D, K>(out + 160, b2, o, d2, d + 32, s, y, one, nibbles);
+      bring<D, K>(out + 176, b3, o, d3, d + 48, s, y, one, nibbles);
     }
     out += 2 * (PIECE * 4);
     x += 2 * token_bytes<D>();
@@ -309,7 +293,7 @@ function bring<D, K>(
   v128.store(out, add<K>(v128.load(out), total<D>(products, offset, one, nibbles), scale, w, s, q));
 }
 
-function tile_16x1<D, K, C>(out: usize, c0: usize, c1: usize, x: usize, w0: usize, w1: usize, offset: i32): void {
+function tile_16x1<D, K, C>(out: usize, c: usize, x: usize, w: usize, offset: i32): void {
   const one = ones();
   const nibbles = sizeof<C>() == sizeof<Nibbles>();
   const s = v128.load32_splat(x, Q8_SCALE);
@@ -324,20 +308,18 @@ function tile_16x1<D, K, C>(out: usize, c0: usize, c1: usize, x: usize, w0: usiz
     const end = q + 32 / parts<K>();
     do {
       const u = v128.load32_splat(q);
-      a0 = step<D>(a0, u, v128.load(c0), one, nibbles);
-      a1 = step<D>(a1, u, v128.load(c0, 16), one, nibbles);
-      a2 = step<D>(a2, u, v128.load(c1), one, nibbles);
-      a3 = step<D>(a3, u, v128.load(c1, 16), one, nibbles);
-      c0 += 32;
-      c1 += 32;
+      a0 = step<D>(a0, u, v128.load(c), one, nibbles);
+      a1 = step<D>(a1, u, v128.load(c, 16), one, nibbles);
+      a2 = step<D>(a2, u, v128.load(c, 32), one, nibbles);
+      a3 = step<D>(a3, u, v128.load(c, 48), one, nibbles);
+      c += 64;
       q += 4;
     } while (q < end);
-    const d0 = w0 + part * 64;
-    const d1 = w1 + part * 64;
+    const d = w + part * 128;
     const y = f32x4.splat(<f32>sum);
-    bring<D, K>(out, a0, o, v128.load(d0), d0, s, y, one, nibbles);
-    bring<D, K>(out + 16, a1, o, v128.load(d0, 16), d0 + 16, s, y, one, nibbles);
-    bring<D, K>(out + 32, a2, o, v128.load(d1), d1, s, y, one, nibbles);
-    bring<D, K>(out + 48, a3, o, v128.load(d1, 16), d1 + 16, s, y, one, nibbles);
+    bring<D, K>(out, a0, o, v128.load(d), d, s, y, one, nibbles);
+    bring<D, K>(out + 16, a1, o, v128.load(d, 16), d + 16, s, y, one, nibbles);
+    bring<D, K>(out + 32, a2, o, v128.load(d, 32), d + 32, s, y, one, nibbles);
+    bring<D, K>(out + 48, a3, o, v128.load(d, 48), d + 48, s, y, one, nibbles);
   }
 }

@@ -82,7 +82,7 @@ export const T_IQ4_XS = 23;
 export const T_BF16 = 30;
 /** Ours, in memory only: symmetric, blocks of 32, codes -63..63 and an f32 scale. A number that GGML has given up. */
 export const T_Q7_0 = 31;
-/** Kinds of tiles: what a header holds, in units of 32 bytes. See `blocks.ts`. */
+/** Kinds of tiles: what a header holds for each row, in f32. See `blocks.ts`. */
 export const TILE_SYMMETRIC = 1;
 export const TILE_MINIMUM = 2;
 export const TILE_HALVES = 4;

@@ -33,15 +33,14 @@ function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32,
   const kind = tile_kind(type);
   const nibbles = tile_nibbles(type);
   const offset = i8x16.splat(<i8>tile_offset(type));
-  const header = <usize>kind * 32;
-  const tile = header + (nibbles ? 128 : 256);
+  const header = <usize>kind * 64;
+  const tile = header + (nibbles ? 256 : 512);
   const count = blocks(columns);
   const units = block_values(type) >> 5;
   const bytes = <usize>block_bytes(type);
   for (let r = 0; r < rows; r++) {
     let from = src + <usize>r * stride;
-    // Two groups of 8 rows take turns, block by block.
-    let to = dst + <usize>(r >> 4) * (<usize>count * 2 * tile) + <usize>((r >> 3) & 1) * tile + <usize>(r & 7) * 4;
+    let to = dst + <usize>(r >> 4) * (<usize>count * tile) + <usize>(r & 15) * 4;
     for (let b = 0; b < count; b += units) {
       decode_block(scratch, from, type);
       from += bytes;
@@ -49,30 +48,29 @@ function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32,
       for (let u = 0; u < last; u++) {
         const unit = scratch + <usize>u * UNIT_BYTES;
         // scale and minimum of the first half, then of the second, as far as the header goes
-        for (let h: usize = 0; h < <usize>kind; h++) store<f32>(to + h * 32, load<f32>(unit + h * 4, 32));
+        for (let h: usize = 0; h < <usize>kind; h++) store<f32>(to + h * 64, load<f32>(unit + h * 4, 32));
         const near = i8x16.add(v128.load(unit), offset);
         const far = i8x16.add(v128.load(unit, 16), offset);
         const codes = to + header;
-        if (nibbles) {
-          const both = v128.or(near, i8x16.shl(far, 4));
-          store<u32>(codes, i32x4.extract_lane(both, 0));
-          store<u32>(codes, i32x4.extract_lane(both, 1), 32);
-          store<u32>(codes, i32x4.extract_lane(both, 2), 64);
-          store<u32>(codes, i32x4.extract_lane(both, 3), 96);
-        } else {
-          store<u32>(codes, i32x4.extract_lane(near, 0));
-          store<u32>(codes, i32x4.extract_lane(near, 1), 32);
-          store<u32>(codes, i32x4.extract_lane(near, 2), 64);
-          store<u32>(codes, i32x4.extract_lane(near, 3), 96);
-          store<u32>(codes, i32x4.extract_lane(far, 0), 128);
-          store<u32>(codes, i32x4.extract_lane(far, 1), 160);
-          store<u32>(codes, i32x4.extract_lane(far, 2), 192);
-          store<u32>(codes, i32x4.extract_lane(far, 3), 224);
+        if (nibbles) store_steps(codes, v128.or(near, i8x16.shl(far, 4)));
+        else {
+          store_steps(codes, near);
+          store_steps(codes + 256, far);
         }
-        to += 2 * tile;
+        to += tile;
       }
     }
   }
+}
+
+/** A row's four codes of each of four steps. */
+// @ts-ignore: decorator
+@inline
+function store_steps(to: usize, codes: v128): void {
+  store<u32>(to, i32x4.extract_lane(codes, 0));
+  store<u32>(to, i32x4.extract_lane(codes, 1), 64);
+  store<u32>(to, i32x4.extract_lane(codes, 2), 128);
+  store<u32>(to, i32x4.extract_lane(codes, 3), 192);
 }
 
 /**

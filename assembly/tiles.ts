@@ -26,7 +26,7 @@ function one_of(type: i32, types: i32): bool {
   return ((types >>> type) & 1) != 0;
 }
 
-/** The kind of a quantised type's tiles, or 0 for floats. A tile's header takes so many times 32 bytes. */
+/** The kind of a quantised type's tiles, or 0 for floats. A tile's header takes so many times 64 bytes. */
 export function tile_kind(type: i32): i32 {
   if (one_of(type, TYPES_FLOAT)) return 0;
   if (one_of(type, TYPES_MINIMUM)) return TILE_MINIMUM;
@@ -63,6 +63,6 @@ export function tile_offset(type: i32): i32 {
 /** Bytes of one packed piece. */
 export function piece_bytes(type: i32, columns: i32): usize {
   const kind = tile_kind(type);
-  if (kind) return <usize>blocks(columns) * <usize>(4 * ((tile_nibbles(type) ? 128 : 256) + 32 * kind));
+  if (kind) return <usize>blocks(columns) * <usize>(2 * ((tile_nibbles(type) ? 256 : 512) + 64 * kind));
   return <usize>columns * (type == T_F32 ? 4 * PIECE : 2 * PIECE);
 }

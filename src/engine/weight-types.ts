@@ -57,7 +57,7 @@ export const storedRow = (type: WeightType, columns: number): number => {
 export const packedBytes = (type: WeightType, rows: number, columns: number): number => {
   const kind = tileKind(type);
   const piece = kind
-    ? Math.ceil(columns / BLOCK) * 4 * ((tileNibbles(type) ? 128 : 256) + 32 * kind)
+    ? Math.ceil(columns / BLOCK) * 2 * ((tileNibbles(type) ? 256 : 512) + 64 * kind)
     : columns * PIECE * (type === "f32" ? 4 : 2);
   return Math.ceil(rows / PIECE) * piece;
 };
