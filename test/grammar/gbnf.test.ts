@@ -153,7 +153,7 @@ test("errors say what is wrong, in which line and column", () => {
   at('root ::= "\\uD800"', /half of a surrogate pair/);
   at('root ::= "\\U00110000"', /no character/);
   at('root ::= a b ::= "c"', /line 1, column 12: the rule b should begin on a line of its own/);
-  at('root ::= "a" root', /root never ends, since every way through it needs root again/);
+  at('root ::= "a" root', /: root never ends, since every way through it needs root again/);
   at('root ::= "a" x\nx ::= "b" y\ny ::= "c" x', /x never ends|y never ends/);
   at("root ::= []", /nothing at all follows it/);
   wrong(() => compileConstraint({ grammar: "root ::= <think>" }), "unsupported", /names a token at line 1, column 10/);
