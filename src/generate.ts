@@ -1,6 +1,7 @@
 /** A generation: from options to what the engine draws with, and from its tokens to a stream of text. */
 
 import { booleanOption, numberOption, optionsOf, shown, tokenIds } from "./checks.ts";
+import type { Constraint } from "./engine/constraints.ts";
 import type { Listener, Running } from "./engine/host.ts";
 import type { FinishReason, Guessed } from "./engine/protocol.ts";
 import type { Sampling } from "./engine/sampler.ts";
@@ -21,6 +22,14 @@ export interface GenerateOptions extends SamplingOptions {
   stopTokens?: readonly number[];
   /** Strings that end the text without being part of it, wherever tokens begin and end. At most 64, of at most 4096 bytes. */
   stop?: string | readonly string[];
+  /** The text follows a grammar in GBNF, llama.cpp's notation, from its rule `root`. docs/constraints.md says more of this and what follows. */
+  grammar?: string;
+  /** The whole text matches a regular expression, ECMAScript's with the flag `u`. */
+  regex?: string;
+  /** The text is JSON that a JSON schema accepts. */
+  schema?: object | boolean;
+  /** Occur nowhere in the text. */
+  bannedPhrases?: readonly string[];
   /** Says how likely each token was, and the so many likeliest instead of it, 0 to 20. Default: nothing of that. */
   logprobs?: number;
   /** The prompt's tokens come first, as parts of their own; with `logprobs`, with theirs. Default false. */
@@ -53,12 +62,13 @@ export interface Wanted {
   maxTokens: number;
   maxTime: number;
   stopTokens: readonly number[];
+  constraint?: Constraint;
   scores?: { top: number; prompt: boolean };
   speculate?: { tokens: number; lookup?: number; drafted?: boolean };
 }
 
 export interface GenerationResult {
-  /** "length": after `maxTokens`; "stop": at what `stop` says; "time": after `maxTime`. */
+  /** "length": after `maxTokens`; "stop": at what `stop` says, or where a constraint allows nothing more; "time": after `maxTime`. */
   readonly finishReason: FinishReason;
   /** What ended the text: the token, or the string. */
   readonly stop?: { readonly token: number } | { readonly text: string };
@@ -110,6 +120,10 @@ function speculateOf(options: SpeculateOptions | undefined): Wanted["speculate"]
       : { drafted: true }),
   };
 }
+
+/** @internal Whether the text must be like something. */
+export const isConstrained = ({ grammar, regex, schema, bannedPhrases }: GenerateOptions): boolean =>
+  [grammar, regex, schema, bannedPhrases].some((one) => one !== undefined);
 
 /** The stop strings as they are looked for. Throws `RwkvError` "input". */
 export function stopsOf({ stop = [] }: GenerateOptions): { text: string; bytes: Uint8Array }[] {

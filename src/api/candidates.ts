@@ -7,12 +7,14 @@ import {
   type GenerateOptions,
   Generation,
   type GenerationResult,
+  isConstrained,
   type Setup,
   stopsOf,
   type Wanted,
   wantedOf,
 } from "../generate.ts";
 import type { Part } from "../text/parts.ts";
+import { constraintOf } from "./constraint.ts";
 import type { Shared } from "./session.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 
@@ -65,8 +67,10 @@ export async function candidates(
   session: number,
   prompt: Uint32Array,
   { n, bestOf, wanted, stops }: Choice,
-  { onPart, signal }: CandidateOptions,
+  options: CandidateOptions,
 ): Promise<Candidate[]> {
+  const { onPart, signal } = options;
+  if (isConstrained(options)) wanted.constraint = await constraintOf(shared, options);
   const [low, high] = wanted.sampling.seed;
   const ends = Array.from({ length: bestOf }, () => new AbortController());
   const endAll = (reason: unknown) => {

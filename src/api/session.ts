@@ -5,7 +5,7 @@ import type { Platform } from "../engine/platform.ts";
 import type { Done } from "../engine/protocol.ts";
 import type { EngineSpec } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
-import { type GenerateOptions, Generation, stopsOf, wantedOf } from "../generate.ts";
+import { type GenerateOptions, Generation, isConstrained, stopsOf, wantedOf } from "../generate.ts";
 import { decodeState, encodeState, type Identity } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Candidate, CandidateOptions } from "./candidates.ts";
@@ -249,6 +249,11 @@ export class Session {
         signal.throwIfAborted();
         const position = this.#position;
         begin = position + tokens.length;
+        if (isConstrained(options)) {
+          const { constraintOf } = await import("./constraint.ts");
+          wanted.constraint = await constraintOf(this.#shared, options);
+          signal.throwIfAborted();
+        }
         const request = { session, tokens, keeps, until, ...wanted };
         const draft = options.speculate?.draft;
         if (!draft) return engine.generate(request, this.#heard(listener));

@@ -16,6 +16,7 @@ import {
 } from "../../assembly/ops.ts";
 import { hex8, xxhash32 } from "../bytes/hash.ts";
 import { RwkvError } from "../errors.ts";
+import { Constraints } from "./constraints.ts";
 import { type Failure, Generating, NUMBERS, type Room, scoreOf } from "./generating.ts";
 import { Heap } from "./heap.ts";
 import { type Hidden, type Job, left, runs, scoredOf, type Task, wantsOf } from "./jobs.ts";
@@ -88,7 +89,14 @@ export class Engine {
     this.#store = new Store(spec, this.#memory, this.#kernels);
     this.#heap = new Heap(this.#memory, spec.heap, spec.maximumBytes);
     this.#slots = new Slots(spec, this.#memory, this.#heap);
-    this.#room = { spec, memory: this.#memory, kernels: this.#kernels, heap: this.#heap, slots: this.#slots };
+    this.#room = {
+      spec,
+      memory: this.#memory,
+      kernels: this.#kernels,
+      heap: this.#heap,
+      slots: this.#slots,
+      constraints: new Constraints(),
+    };
     const { sampler_bytes, sampler_work } = this.#kernels;
     if (sampler_bytes(spec.vocab) > spec.samplerBytes || sampler_work(spec.vocab) > spec.samplerWorkBytes) {
       throw new RwkvError("engine", `There is no room for the samplers of ${spec.vocab} tokens.`);
@@ -132,6 +140,9 @@ export class Engine {
         this.#port.post({ kind: "done", job: request.job, position: this.#slots.position(from) });
         return;
       }
+      case "vocabulary":
+        this.#room.constraints.vocabulary(request.tokens);
+        return;
       case "close": {
         const slot = this.#sessions.get(request.session);
         if (slot !== undefined) this.#slots.release(slot);

@@ -10,11 +10,13 @@
 
 import { SAMPLE_NOTHING, SAMPLER_STEP } from "../../assembly/ops.ts";
 import type { ErrorCode } from "../errors.ts";
+import type { Matcher } from "../grammar/matcher.ts";
+import type { Constraints } from "./constraints.ts";
 import type { Heap } from "./heap.ts";
 import type { Kernels } from "./kernels.ts";
 import { Lookup } from "./lookup.ts";
 import type { Finish, Reply, Request } from "./protocol.ts";
-import { writeSampling } from "./sampler.ts";
+import { samplerMask, writeSampling } from "./sampler.ts";
 import { scoreWords } from "./scores.ts";
 import type { Slots } from "./slots.ts";
 import type { EngineSpec } from "./spec.ts";
@@ -33,6 +35,7 @@ export interface Room {
   readonly kernels: Kernels;
   readonly heap: Heap;
   readonly slots: Slots;
+  readonly constraints: Constraints;
 }
 
 /** Scores of tokens that were fed and that the host has not heard of: from token `first` on. */
@@ -82,6 +85,8 @@ export class Generating {
   #proposal: readonly number[] | undefined;
   /** Address of the sampler's area, 0 while there is none. */
   #sampler = 0;
+  /** Follows the text, if that must be like something. */
+  #matcher: Matcher | undefined;
   /** How many generated tokens the session has taken in. */
   #fed = 0;
   #out: number[] = [];
@@ -111,7 +116,7 @@ export class Generating {
     return !waits && this.trail.said < this.until;
   }
 
-  /** Before each of its steps: what it takes to draw, and whether its time is over. Throws `RwkvError` "memory". */
+  /** Before each of its steps: what it takes to draw, and whether its time is over. Throws `RwkvError` "memory", "input". */
   prepare(): void {
     if (performance.now() >= this.#deadline) {
       this.ended = { finishReason: "time" };
@@ -119,7 +124,8 @@ export class Generating {
     }
     if (this.#sampler) return;
     const { kernels, memory, heap, spec } = this.#room;
-    const { sampling, seen, tokens } = this.wanted;
+    const { sampling, seen, tokens, constraint, stopTokens } = this.wanted;
+    if (constraint) this.#matcher = this.#room.constraints.matcher(constraint, stopTokens);
     this.#sampler = heap.take(spec.samplerBytes);
     writeSampling(kernels, memory, this.#sampler, spec.vocab, sampling);
     if (!sampling.penalizePrompt) return;
@@ -150,6 +156,11 @@ export class Generating {
     const { wanted, trail } = this;
     this.right = row + 1;
     new Uint32Array(memory.buffer, this.#sampler + SAMPLER_STEP, 1)[0] = trail.said + (wanted.firstStep ?? 0);
+    if (this.#matcher?.mask(samplerMask(kernels, memory, this.#sampler, spec.vocab)) === "end") {
+      this.#missed = true;
+      this.ended = { finishReason: "stop" };
+      return undefined;
+    }
     const token = kernels.sample(logits, spec.vocab, this.#sampler, spec.samplerWork);
     if (token < 0) {
       this.#missed = true;
@@ -166,6 +177,7 @@ export class Generating {
       this.ended = { finishReason: "stop", stop: { token } };
       return undefined;
     }
+    this.#matcher?.accept(token);
     if (wanted.scores) this.#words.push(...scoreOf(this.#room, logits, token, wanted.scores.top));
     trail.say(token);
     this.#lookup?.push(token);

@@ -9,6 +9,7 @@
 import { relaxedSimd, threads as wasmThreads } from "wasm-feature-detect";
 import { TEAM_ABORT, TEAM_BYTES, TEAM_EPOCH, TEAM_PHASE, TEAM_POISON } from "../../assembly/ops.ts";
 import { RwkvError } from "../errors.ts";
+import type { FlatTokens } from "../grammar/trie.ts";
 import type { Build } from "./kernels.ts";
 import { createMemory } from "./memory.ts";
 import type { Platform, WorkerHandle } from "./platform.ts";
@@ -235,6 +236,11 @@ export class EngineHost {
       this.#port.post({ ...body, job } as Request, transfer);
     });
     return { job, done };
+  }
+
+  /** The bytes of all tokens, before the first generation with a constraint. */
+  vocabulary(tokens: FlatTokens): void {
+    if (!this.#gone()) this.#port.post({ kind: "vocabulary", tokens });
   }
 
   closeSession(session: number): void {

@@ -4,6 +4,8 @@
  */
 
 import type { ErrorCode } from "../errors.ts";
+import type { FlatTokens } from "../grammar/trie.ts";
+import type { Constraint } from "./constraints.ts";
 import type { Sampling } from "./sampler.ts";
 import type { EngineSpec, Merge, VectorForm } from "./spec.ts";
 import type { WeightType } from "./weight-types.ts";
@@ -45,6 +47,8 @@ export type Request =
   | { kind: "seal"; job: number; vectors: readonly { address: number; count: number }[] }
   | { kind: "open"; job: number; session: number; from?: number }
   | { kind: "close"; session: number }
+  /** The bytes of all tokens, before the first generation with a constraint. */
+  | { kind: "vocabulary"; tokens: FlatTokens }
   | { kind: "save"; job: number; session: number }
   | { kind: "restore"; job: number; session: number; position: number; state: Float32Array<ArrayBuffer> }
   | { kind: "feed"; job: number; session: number; tokens: Uint32Array }
@@ -66,6 +70,8 @@ export type Request =
       /** Milliseconds. */
       maxTime: number;
       stopTokens: readonly number[];
+      /** What the text must be like. */
+      constraint?: Constraint;
       /** Scores are wanted, with so many alternatives; also of the prompt's tokens. */
       scores?: { top: number; prompt: boolean };
       /** The session stays where it is; the generation goes on from there by itself. */
