@@ -11,17 +11,21 @@ export class Interrupted extends Error {
   }
 }
 
+export const SIGINT = 2;
+export const SIGTERM = 15;
+
+/** Has `told` called with the signal's number whenever the process is told to end. */
+export function onInterrupt(told: (signal: number) => void): void {
+  process.on("SIGINT", () => told(SIGINT));
+  process.on("SIGTERM", () => told(SIGTERM));
+}
+
 /** A signal that aborts, with `Interrupted` as its reason, when the process is told to end. */
 export function interruption(): AbortSignal {
   const controller = new AbortController();
-  for (const [name, number] of [
-    ["SIGINT", 2],
-    ["SIGTERM", 15],
-  ] as const) {
-    process.on(name, () => {
-      if (controller.signal.aborted) process.exit(128 + number);
-      controller.abort(new Interrupted(number));
-    });
-  }
+  onInterrupt((signal) => {
+    if (controller.signal.aborted) process.exit(128 + signal);
+    controller.abort(new Interrupted(signal));
+  });
   return controller.signal;
 }

@@ -13,6 +13,7 @@ const meta = { name: "rwkv", version, description: "RWKV language models on the 
 const commands: Record<string, () => Promise<Command>> = {
   __proto__: null!,
   run: async () => (await import("./run.ts")).run,
+  chat: async () => (await import("./chat.ts")).chat,
   inspect: async () => (await import("./inspect.ts")).inspect,
   convert: async () => (await import("./convert.ts")).convert,
   quantize: async () => (await import("./convert.ts")).quantize,

@@ -260,6 +260,16 @@ const biasOf = (text: string): number | undefined =>
 const ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", "\\": "\\" };
 const unescaped = (text: string): string => text.replace(/\\([ntr\\])/g, (_, letter) => ESCAPES[letter]!);
 
+/** A value as it would be typed. */
+export function valueText(value: unknown): string {
+  if (typeof value === "boolean") return value ? "on" : "off";
+  if (!Array.isArray(value)) return String(value);
+  return value
+    .map((item) => (Array.isArray(item) ? item.join("=") : typeof item === "string" ? JSON.stringify(item) : item))
+    .join(",")
+    .replaceAll("=-Infinity", "=-inf");
+}
+
 /** What cannot be had together, in a sentence that begins with the two names. */
 export function contradiction(settings: Settings): string | undefined {
   const given = (group: string) => [...settings.keys()].find((name) => OPTIONS[name]!.path.startsWith(`${group}.`));

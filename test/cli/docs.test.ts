@@ -21,7 +21,7 @@ const examples = [...page.matchAll(/^```console\n(.*?)^```$/gms)].flatMap(([, bl
 );
 
 test("there are examples of all commands", () => {
-  for (const command of ["rwkv run", "rwkv inspect", "rwkv convert", "rwkv quantize"])
+  for (const command of ["rwkv run", "rwkv chat", "rwkv inspect", "rwkv convert", "rwkv quantize"])
     assert.ok(examples.some((example) => example.command.includes(command)));
 });
 
