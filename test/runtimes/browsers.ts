@@ -79,6 +79,12 @@ function find({ commands }: Kind): string | undefined {
 
 const missing = ({ name, packages }: Kind): string => `${name} is not installed: apt-get install ${packages}`;
 
+/** Starts all browsers that are installed. */
+export const installed = (): Promise<{ name: string; browser: Browser }[]> =>
+  Promise.all(
+    KINDS.filter(find).map(async (kind) => ({ name: kind.name, browser: await kind.launch(find(kind) ?? "") })),
+  );
+
 /** Starts an installed browser by its name. */
 export async function start(name: "Chromium" | "Firefox" | "WebKit"): Promise<Browser> {
   const kind = KINDS.find((kind) => kind.name === name)!;

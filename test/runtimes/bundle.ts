@@ -18,20 +18,18 @@ function found(where: Package): Plugin {
   };
 }
 
-/**
- * Bundles `test/NAME.test.ts` into `outdir/NAME.js`, without the folders in NAME. `runs`: how often properties are tried, if not as often as usual.
- */
-export async function bundleTests(
-  names: readonly string[],
+/** Bundles programs by the names of their modules. `runs`: how often properties are tried, if not as often as usual. */
+export async function bundle(
+  programs: Readonly<Record<string, string>>,
   outdir: string,
   where: Package,
-  { platform = "browser", runs }: { platform?: "browser" | "node"; runs?: number } = {},
+  { runs }: { runs?: number } = {},
 ): Promise<void> {
   await build({
-    entryPoints: names.map((name) => ({ in: `test/${name}.test.ts`, out: name.replaceAll("/", "-") })),
+    entryPoints: programs,
     outdir,
     bundle: true,
-    platform,
+    platform: "browser",
     format: "esm",
     target: "es2022",
     sourcemap: true,
@@ -42,4 +40,15 @@ export async function bundleTests(
     }),
     plugins: [found(where)],
   });
+}
+
+/** The same for `test/NAME.test.ts`, as `outdir/NAME.js` with a dash between folders. */
+export async function bundleTests(
+  names: readonly string[],
+  outdir: string,
+  where: Package,
+  options: { runs?: number } = {},
+): Promise<void> {
+  const programs = names.map((name) => [name.replaceAll("/", "-"), `test/${name}.test.ts`]);
+  await bundle(Object.fromEntries(programs), outdir, where, options);
 }
