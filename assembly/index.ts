@@ -23,6 +23,7 @@ export { convert, stored_bytes, not_finite } from "./convert";
 export { pack, pack_transposed } from "./pack";
 export { spread } from "./forms";
 export { merge } from "./merge";
+export { halve } from "./halve";
 export { sample } from "./sample";
 export { accept } from "./sample_accept";
 export { logprobs } from "./sample_logprobs";

@@ -24,6 +24,12 @@ export const F_ROWS = 8;
 /** The operation's own fields; `program.ts` names them, one line per operation. */
 export const F_ARGS = 12;
 
+/** Fields of OP_MATMUL that its weights are known by: their address and type, outputs and inputs. */
+export const MATMUL_WEIGHTS = 2;
+export const MATMUL_TYPE = 3;
+export const MATMUL_OUTPUTS = 6;
+export const MATMUL_INPUTS = 7;
+
 export const OP_END = 0;
 export const OP_EMBED = 1;
 export const OP_NORM_MIX = 2;

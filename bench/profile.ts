@@ -105,15 +105,17 @@ interface Step {
 
 /** Every record as a program of its own, in the place where tensors were staged. */
 const steps: Step[] = [];
-for (let at = WORDS, free = spec.staging; spec.image[at + F_OP / 4] !== OP_END; at += WORDS) {
+/** As it is now: matrices may have got another type when all were loaded. */
+const image = view.slice(spec.program / 4, spec.program / 4 + spec.image.length);
+for (let at = WORDS, free = spec.staging; image[at + F_OP / 4] !== OP_END; at += WORDS) {
   const program = free;
   free += 3 * RECORD_BYTES;
   if (free > spec.staging + spec.stagingBytes) throw new Error("The model has too many operations for this benchmark.");
-  view.set(spec.image.subarray(0, WORDS), program / 4);
-  view.set(spec.image.subarray(at, at + WORDS), program / 4 + WORDS);
+  view.set(image.subarray(0, WORDS), program / 4);
+  view.set(image.subarray(at, at + WORDS), program / 4 + WORDS);
   view.fill(0, program / 4 + 2 * WORDS, program / 4 + 3 * WORDS);
-  const op = spec.image[at + F_OP / 4];
-  const args = spec.image.subarray(at + F_ARGS / 4, at + WORDS);
+  const op = image[at + F_OP / 4];
+  const args = image.subarray(at + F_ARGS / 4, at + WORDS);
   const weights = names.get(args[WEIGHTS[op]])?.replace(/^blk\.\d+\./, "") ?? "";
   let label = `${OPERATIONS[op]} ${weights}`;
   let [macs, bytes] = [0, 0];
@@ -123,7 +125,7 @@ for (let at = WORDS, free = spec.staging; spec.image[at + F_OP / 4] !== OP_END; 
     macs = outputs * inputs;
     bytes = kernels.piece_bytes(type, inputs) * Math.ceil(outputs / 32);
   } else if (op === OP_QUANTIZE) label += `${args[3]} channels`;
-  steps.push({ label, program, perRow: spec.image[at + F_ROWS / 4] === spec.batch + BATCH_ROWS, macs, bytes });
+  steps.push({ label, program, perRow: image[at + F_ROWS / 4] === spec.batch + BATCH_ROWS, macs, bytes });
 }
 
 const report = new Report(`Time per operation, ${chosen.model}`, chosen.json);

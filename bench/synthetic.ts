@@ -1,5 +1,6 @@
 // Writes an RWKV-7 model with random weights, for measuring sizes that nobody should have to download. The statistics are
-// those of a trained model as far as speed and overflow care: no number is far from what a checkpoint has in its place.
+// those of a trained model as far as speed and overflow care: no number is far from what a checkpoint has in its place, and all are
+// bf16 as checkpoints are.
 //
 //   node scripts/run.mjs bench/synthetic.ts --size 0.1B --type q8_0 --output build/bench/0.1B.q8_0.gguf
 import { mkdir, open, readFile } from "node:fs/promises";
@@ -34,9 +35,9 @@ await write(size, type, chosen.output || `build/bench/${chosen.size}.${type}.ggu
 async function write({ layers, width, ranks }: (typeof SIZES)[string], type: ConvertType, path: string): Promise<void> {
   const tensors = new Map<string, TensorInfo>();
   const add = (name: string, shape: number[], deviation: number, mean = 0) => {
-    const bytes = 4 * shape.reduce((a, b) => a * b, 1);
+    const bytes = 2 * shape.reduce((a, b) => a * b, 1);
     const source = random(name, bytes, deviation, mean);
-    tensors.set(name, { name, fileName: name, dtype: "f32", shape, transposed: false, source, offset: 0, bytes });
+    tensors.set(name, { name, fileName: name, dtype: "bf16", shape, transposed: false, source, offset: 0, bytes });
   };
   const matrix = (name: string, rows: number, columns: number, gain = 1) =>
     add(name, [rows, columns], gain / Math.sqrt(columns));
@@ -88,7 +89,7 @@ async function write({ layers, width, ranks }: (typeof SIZES)[string], type: Con
   console.log(path);
 }
 
-/** A file of f32 that are made up as they are read: four uniform numbers added up, the same for the same place in it. */
+/** A file of bf16 that are made up as they are read: four uniform numbers added up, the same for the same place in it. */
 function random(name: string, size: number, deviation: number, mean: number): Source {
   let seed = Number(chosen.seed);
   for (const letter of name) seed = (Math.imul(seed, 31) + letter.charCodeAt(0)) >>> 0;
@@ -96,15 +97,15 @@ function random(name: string, size: number, deviation: number, mean: number): So
     name,
     size,
     async read(offset, length) {
-      const numbers = new Float32Array(length / 4);
+      const numbers = new Float32Array(length / 2);
       const scale = (deviation * Math.sqrt(3)) / 2 ** 8;
       for (let i = 0; i < numbers.length; i++) {
-        let x = Math.imul((offset / 4 + i) ^ seed, 0x9e3779b1);
+        let x = Math.imul((offset / 2 + i) ^ seed, 0x9e3779b1);
         x = Math.imul(x ^ (x >>> 15), 0x85ebca77);
         x ^= x >>> 13;
         numbers[i] = mean + ((x & 255) + ((x >>> 8) & 255) + ((x >>> 16) & 255) + (x >>> 24) - 510) * scale;
       }
-      return new Uint8Array(numbers.buffer);
+      return new Uint8Array(Uint16Array.from(new Uint32Array(numbers.buffer), (bits) => bits >>> 16).buffer);
     },
     close: async () => {},
   };

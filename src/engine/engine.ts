@@ -130,6 +130,7 @@ export class Engine {
         for (const { address, count } of request.vectors) {
           hash = xxhash32(new Uint8Array(this.#memory.buffer, address, count * 4), hash);
         }
+        if (this.#spec.far) this.#store.halve();
         this.#port.post({ kind: "done", job: request.job, fingerprint: hex8(hash) });
         return;
       }

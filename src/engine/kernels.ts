@@ -49,6 +49,7 @@ export interface Kernels {
   piece_bytes(type: number, columns: number): number;
   spread(dst: number, src: number, count: number, times: number, form: number): void;
   to_f32(dst: number, src: number, type: number, count: number, scratch: number): void;
+  halve(at: number, count: number): number;
   merge(
     dst: number,
     stride: number,

@@ -138,6 +138,8 @@ export function mergeRoom(rank: number, columns: number) {
   return { b: a, wide: a + rows, sums, weights, bytes: weights + align(columns * 4 * PIECE) };
 }
 
+const NEAR = 1 << 24;
+
 export interface PlannerOptions {
   /** Most tokens in one run. */
   rows: number;
@@ -147,6 +149,8 @@ export interface PlannerOptions {
   sessions: number;
   /** First address; tests put it above 2 GiB. */
   base?: number;
+  /** Most bytes of weights that the caches are reckoned to hold. Default: 16 MiB. */
+  near?: number;
   /** Most bytes. Default: all that can be addressed. What is planned beyond that can be looked at, but not run. */
   limit?: number;
 }
@@ -154,6 +158,7 @@ export interface PlannerOptions {
 export class Planner {
   readonly loads: Load[] = [];
   readonly state: StatePart[] = [];
+  readonly near: number;
   readonly #options: PlannerOptions;
   readonly #arena: Arena;
   readonly #records: number[][] = [];
@@ -169,6 +174,7 @@ export class Planner {
   #norm: EngineSpec["norm"] | undefined;
 
   constructor(options: PlannerOptions) {
+    this.near = options.near ?? NEAR;
     this.#options = options;
     this.#arena = new Arena(options.base ?? 4096);
     this.#heads = Math.min(options.rows, Math.max(16, options.sessions));
@@ -551,6 +557,7 @@ export class Planner {
       stagingBytes,
       merging,
       weightBytes: this.#weightBytes,
+      far: this.#weightBytes > this.near,
     };
   }
 

@@ -106,6 +106,8 @@ export interface EngineSpec {
   readonly merging: number;
   /** What the model itself takes: weights only, and everything. */
   readonly weightBytes: number;
+  /** Whether the weights are more than the caches are reckoned to hold. */
+  readonly far: boolean;
 }
 
 /** A slot begins with the position, then come the parts. */

@@ -20,8 +20,8 @@ export class Tensors {
   readonly #planner: Planner;
   readonly #type: WeightType | undefined;
   readonly #merges: ReadonlyMap<string, Merge>;
-  /** Of the whole model. */
-  readonly #bytes: number;
+  /** Whether the whole model stays in the caches. */
+  readonly #near: boolean;
 
   /**
    * `type`: what the large matrices become; undefined keeps each as it is in the file. `merges`: changes to large matrices, by name;
@@ -32,7 +32,7 @@ export class Tensors {
     this.#planner = planner;
     this.#type = type;
     this.#merges = merges;
-    this.#bytes = [...file.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#near = [...file.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0) <= planner.near;
   }
 
   has(name: string): boolean {
@@ -68,13 +68,13 @@ export class Tensors {
   /** A small matrix, whose numbers stay exactly what they are. */
   small(name: string, rows: number, columns: number): Matrix {
     const tensor = this.#get(name, [rows, columns]);
-    return this.#planner.matrix(tensor, rows, columns, quickest(typeIn(tensor), this.#bytes));
+    return this.#planner.matrix(tensor, rows, columns, quickest(typeIn(tensor), this.#near));
   }
 
   /** Several small matrices that the file keeps in one tensor, with float weights. */
   smalls(name: string, count: number, rows: number, columns: number): Matrix[] {
     const tensor = this.#get(name, [count, rows, columns]);
-    const type = quickest(floatOf(typeIn(tensor)), this.#bytes);
+    const type = quickest(floatOf(typeIn(tensor)), this.#near);
     const bytes = tensor.bytes / count;
     return Array.from({ length: count }, (_, i) => {
       const slice = { ...tensor, shape: [rows, columns], offset: tensor.offset + i * bytes, bytes };
@@ -146,12 +146,9 @@ function typeIn(tensor: TensorInfo): WeightType {
   );
 }
 
-/** A model of up to this many bytes stays in the cache, where f32 is read faster than narrower floats are widened. */
-const NEAR = 1 << 24;
-
-/** The float type that holds the same numbers and is the quickest to multiply with. */
-function quickest(type: WeightType, bytes: number): WeightType {
-  return (type === "f16" || type === "bf16") && bytes <= NEAR ? "f32" : type;
+/** The float type that holds the same numbers and is the quickest to multiply with: in caches f32 is read faster than others are widened. */
+function quickest(type: WeightType, near: boolean): WeightType {
+  return (type === "f16" || type === "bf16") && near ? "f32" : type;
 }
 
 /** The float type that holds the same numbers. Transposed matrices and parts of inputs cannot be had in blocks. */

@@ -24,6 +24,8 @@ export interface Options {
   /** Most tokens in one step. */
   rows?: number;
   lora?: TensorFile;
+  /** Most bytes of weights that count as cached. */
+  near?: number;
 }
 
 export interface Run {
@@ -60,11 +62,11 @@ const platform: Platform = {
 
 /** Loads a model, feeds it the tokens, closes it. */
 export async function run(file: TensorFile, tokens: readonly number[], options: Options = {}): Promise<Run> {
-  const { threads = 0, build = "plain", weights, rows = 64, lora } = options;
+  const { threads = 0, build = "plain", weights, rows = 64, lora, near } = options;
   const arrangement = await arrange(platform, threads, build);
   const workers = Array.from({ length: threads }, () => platform.spawn!());
   const config = configOf(file);
-  const planner = new Planner({ rows, ranks: arrangement.threads, sessions: 1 });
+  const planner = new Planner({ rows, ranks: arrangement.threads, sessions: 1, near });
   const tuned = lora && applyLora(file, lora, {}, config.rescaleEvery);
   const spec = await planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
   const module = await platform.kernels(arrangement.build);

@@ -59,10 +59,20 @@ function bits({ logits, state }: Run): number {
 const ARRANGEMENTS: Options[] = [
   { rows: 1 },
   { rows: 5 },
+  { rows: 4, near: 0 },
   { threads: 1, rows: 7 },
   { threads: 2 },
   { threads: 3, rows: 3 },
 ];
+
+for (const name of ["v7.f32.gguf", "v7.f16.gguf", "v6.bf16.pth"])
+  test(`${name}: the same bits whether the caches hold its weights or not`, async () => {
+    const tokens = Array.from({ length: 20 }, (_, i) => (i * 7) % 60);
+    const expected = bits(await run(await file(name), tokens));
+    for (const options of ARRANGEMENTS) {
+      assert.is(bits(await run(await file(name), tokens, { ...options, near: 0 })), expected, JSON.stringify(options));
+    }
+  });
 
 // --- Published checkpoints' shapes -------------------------------------------------------------------------------------
 
