@@ -39,7 +39,7 @@ export const chat: Command = {
 
 async function talk(given: Given): Promise<void> {
   const { values } = given;
-  const settings = settingsOf("chat", given);
+  const settings = await settingsOf("chat", given);
   const loading = modelOptions("chat", given);
   const think = THINK.find((one) => one === values.think);
   if (values.think !== undefined && !think)

@@ -25,3 +25,7 @@ export function textOf(bytes: Uint8Array, what: string): string {
     throw new Error(`${what} is not UTF-8 text`);
   }
 }
+
+/** Whether JSON is an object, and no array. */
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);

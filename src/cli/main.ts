@@ -14,6 +14,8 @@ const commands: Record<string, () => Promise<Command>> = {
   __proto__: null!,
   run: async () => (await import("./run.ts")).run,
   chat: async () => (await import("./chat.ts")).chat,
+  eval: async () => (await import("./eval.ts")).evaluate,
+  bench: async () => (await import("./bench.ts")).bench,
   inspect: async () => (await import("./inspect.ts")).inspect,
   convert: async () => (await import("./convert.ts")).convert,
   quantize: async () => (await import("./convert.ts")).quantize,

@@ -52,7 +52,7 @@ export const run: Command = {
 
 async function runPrompt(given: Given): Promise<void> {
   const { values, switches } = given;
-  const settings = settingsOf("run", given);
+  const settings = await settingsOf("run", given);
   const options: GenerateOptions = { seed: newSeed(), ...generateOptions(settings), ...listing(given) };
   const loading = modelOptions("run", given);
   if (values.state !== undefined && values["load-state"] !== undefined)

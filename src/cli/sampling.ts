@@ -5,6 +5,7 @@
 
 import type { GenerateOptions } from "../index.ts";
 import { type Arg, type Given, numberIn, type Range, rangeText, UsageError } from "./arguments.ts";
+import { readInput, textOf } from "./input.ts";
 
 /** Options of which a value is more than one number. */
 type Kind =
@@ -16,6 +17,10 @@ type Kind =
   | "texts"
   /** Pairs token=number with commas between them. */
   | "bias"
+  | "text"
+  /** The name of a file with a text, or with JSON. */
+  | "file"
+  | "json"
   | "seed";
 
 export interface Option {
@@ -181,10 +186,49 @@ const ENDING: Readonly<Record<string, Option>> = {
   },
 };
 
-export const OPTIONS: Readonly<Record<string, Option>> = { ...DRAWING, ...ENDING };
+/** What the text is held to. */
+const CONSTRAINING: Readonly<Record<string, Option>> = {
+  grammar: { path: "grammar", takes: "file", about: "The text follows the grammar in this file, GBNF" },
+  regex: { path: "regex", takes: "text", about: "The whole text matches this regular expression" },
+  schema: { path: "schema", takes: "json", about: "The text is JSON that the JSON schema in this file accepts" },
+  "banned-phrase": {
+    path: "bannedPhrases",
+    takes: "texts",
+    about: "This text does not occur; may be given several times",
+  },
+};
+
+/** How it comes sooner. */
+const GUESSING: Readonly<Record<string, Option>> = {
+  lookup: {
+    path: "speculate.lookup",
+    takes: { low: 1, high: 16, integer: true },
+    about: "Guess what followed the last so many tokens before: the same text, perhaps sooner",
+  },
+  "lookup-tokens": {
+    path: "speculate.tokens",
+    takes: { low: 1, high: 16, integer: true },
+    usual: "4",
+    about: "How many tokens to guess at a time",
+  },
+};
+
+export const OPTIONS: Readonly<Record<string, Option>> = { ...DRAWING, ...ENDING, ...CONSTRAINING, ...GUESSING };
+/** Far more than grammars and schemas take. */
+const CONSTRAINT_BYTES = 16 << 20;
 
 /** What was set, by the names of the table. */
 export type Settings = ReadonlyMap<string, unknown>;
+
+const HINTS: Readonly<Record<Exclude<Kind, "switch">, string>> = {
+  tokens: "list",
+  texts: "text",
+  bias: "list",
+  text: "text",
+  file: "file",
+  json: "file",
+  seed: "n",
+};
 
 /** The table as a command's options. */
 export const optionArgs: Readonly<Record<string, Arg>> = Object.fromEntries(
@@ -192,13 +236,13 @@ export const optionArgs: Readonly<Record<string, Arg>> = Object.fromEntries(
     const numbers = typeof takes === "object" ? `: ${rangeText(takes)}` : "";
     const description = `${about}${numbers}${usual === undefined ? "" : ` (default: ${usual})`}`;
     if (takes === "switch") return [name, { type: "boolean", description }];
-    const valueHint = takes === "texts" ? "text" : takes === "tokens" || takes === "bias" ? "list" : "n";
+    const valueHint = typeof takes === "object" ? "n" : HINTS[takes];
     return [name, { type: "string", valueHint, description, multiple: takes === "texts" }];
   }),
 );
 
 /** What a command was given of the table. Throws `UsageError`. */
-export function settingsOf(command: string, { values, switches, lists }: Given): Map<string, unknown> {
+export async function settingsOf(command: string, { values, switches, lists }: Given): Promise<Map<string, unknown>> {
   const settings = new Map<string, unknown>();
   for (const [name, { takes }] of Object.entries(OPTIONS)) {
     const value = values[name];
@@ -206,18 +250,19 @@ export function settingsOf(command: string, { values, switches, lists }: Given):
     const given = value === undefined ? texts : [value];
     if (given.length === 0) continue;
     try {
-      settings.set(name, settingOf(name, given));
+      settings.set(name, await settingOf(name, given));
     } catch (error) {
+      if (!(error as Error).message.startsWith(name)) throw error;
       throw new UsageError(`--${(error as Error).message}`, command);
     }
   }
   const clash = contradiction(settings);
-  if (clash) throw new UsageError(clash.replace(/^(\S+) and /, "--$1 and --"), command);
+  if (clash) throw new UsageError(clash.replace(/^(\S+) (and|needs) /, "--$1 $2 --"), command);
   return settings;
 }
 
-/** The value that texts stand for. Throws a sentence that begins with the option's name. */
-export function settingOf(name: string, texts: readonly string[]): unknown {
+/** The value that texts stand for. Throws a sentence that begins with the option's name, or says what is the matter with a file. */
+export async function settingOf(name: string, texts: readonly string[]): Promise<unknown> {
   const { takes } = OPTIONS[name]!;
   const text = texts.at(-1)!;
   const must = (what: string) => new Error(`${name} must be ${what}, not "${text}"`);
@@ -248,6 +293,18 @@ export function settingOf(name: string, texts: readonly string[]): unknown {
       }
       return pairs;
     }
+    case "text":
+      return text;
+    case "file":
+    case "json": {
+      const content = textOf(await readInput(text, `the ${name}`, CONSTRAINT_BYTES), `the ${name} ${text}`);
+      if (takes === "file") return content;
+      try {
+        return JSON.parse(content);
+      } catch (error) {
+        throw new Error(`the ${name} ${text} is not JSON: ${(error as Error).message}`, { cause: error });
+      }
+    }
     case "seed":
       if (/^\d{1,20}$/.test(text) && BigInt(text) < 1n << 64n) return BigInt(text);
       throw must("an integer from 0 to 2^64 - 1");
@@ -263,7 +320,7 @@ const unescaped = (text: string): string => text.replace(/\\([ntr\\])/g, (_, let
 /** A value as it would be typed. */
 export function valueText(value: unknown): string {
   if (typeof value === "boolean") return value ? "on" : "off";
-  if (!Array.isArray(value)) return String(value);
+  if (!Array.isArray(value)) return typeof value === "object" ? JSON.stringify(value) : String(value);
   return value
     .map((item) => (Array.isArray(item) ? item.join("=") : typeof item === "string" ? JSON.stringify(item) : item))
     .join(",")
@@ -273,6 +330,9 @@ export function valueText(value: unknown): string {
 /** What cannot be had together, in a sentence that begins with the two names. */
 export function contradiction(settings: Settings): string | undefined {
   const given = (group: string) => [...settings.keys()].find((name) => OPTIONS[name]!.path.startsWith(`${group}.`));
+  const [one, two] = ["grammar", "regex", "schema"].filter((name) => settings.has(name));
+  if (two) return `${one} and ${two} exclude each other: a text is held to one of them`;
+  if (settings.has("lookup-tokens") && !settings.has("lookup")) return "lookup-tokens needs lookup";
   const mirostat = given("mirostat");
   const other = Object.entries(OPTIONS).find(
     ([name, { off }]) => off !== undefined && settings.has(name) && settings.get(name) !== off,

@@ -197,7 +197,7 @@ export class Talk {
     if (value !== "") {
       const changed = new Map(settings);
       if (value === "default") changed.delete(name);
-      else changed.set(name, settingOf(name, [value]));
+      else changed.set(name, await settingOf(name, [value]));
       const clash = contradiction(changed);
       if (clash) throw new Error(clash);
       settings.clear();

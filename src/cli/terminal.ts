@@ -44,6 +44,9 @@ export function speedText(tokens: number, ms: number): string {
   return `${tokens} token${tokens === 1 ? "" : "s"}${speed}`;
 }
 
+/** Characters of a bar that shows how far something has come. */
+const BAR = 24;
+
 /** How far something has come, in one line of a terminal that is gone when it is done. Pipes and files see nothing of it. */
 export class Progress {
   readonly #stream = process.stderr;
@@ -60,7 +63,8 @@ export class Progress {
     const percent = Math.floor((loaded / total) * 100);
     if (!this.#stream.isTTY || percent === this.#shown || performance.now() - this.#started < 300) return;
     this.#shown = percent;
-    this.#stream.write(`\r${this.#what} ${percent} %`);
+    const done = Math.round((loaded / total) * BAR);
+    this.#stream.write(`\r${this.#what} ${"█".repeat(done)}${"░".repeat(BAR - done)} ${percent} %`);
   };
 
   end(): void {

@@ -12,6 +12,8 @@ rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 copyFileSync("test/fixtures/v7.f16.gguf", `${folder}/model.f16.gguf`);
 copyFileSync("test/fixtures/v7.bf16.pth", `${folder}/model.pth`);
+const [tasks] = /(?<=^\$ cat tasks.jsonl\n)(\{.*\n)+/m.exec(page)!;
+writeFileSync(`${folder}/tasks.jsonl`, tasks);
 writeFileSync(`${folder}/rwkv`, `#!/bin/sh\nexec "${process.execPath}" "${resolve("dist/cli.js")}" "$@"\n`, {
   mode: 0o755,
 });
@@ -21,7 +23,15 @@ const examples = [...page.matchAll(/^```console\n(.*?)^```$/gms)].flatMap(([, bl
 );
 
 test("there are examples of all commands", () => {
-  for (const command of ["rwkv run", "rwkv chat", "rwkv inspect", "rwkv convert", "rwkv quantize"])
+  for (const command of [
+    "rwkv run",
+    "rwkv chat",
+    "rwkv eval",
+    "rwkv bench",
+    "rwkv inspect",
+    "rwkv convert",
+    "rwkv quantize",
+  ])
     assert.ok(examples.some((example) => example.command.includes(command)));
 });
 

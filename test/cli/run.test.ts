@@ -102,7 +102,8 @@ test("every option does something", async () => {
 test("the ranges and defaults of options are those of the interface", () => {
   const vocabulary = { size: 10, tokenizer: { bytes: () => new Uint8Array() } };
   for (const [name, { path, takes, usual }] of Object.entries(OPTIONS)) {
-    if (typeof takes !== "object") continue;
+    // What is guessed is no setting of the drawing.
+    if (typeof takes !== "object" || path.startsWith("speculate.")) continue;
     const { low, high, above, integer } = takes;
     const [option, part] = path.split(".");
     const wanted = (value?: number) => wantedOf({ [option]: part ? { [part]: value } : value }, vocabulary, []);
@@ -161,6 +162,11 @@ const refusals: [args: string[], message: RegExp][] = [
   [["--stop", "a", "--stop="], /--stop must not be empty/],
   [["--penalize-prompt=yes"], /--penalize-prompt takes no value/],
   [["--max-time", "0"], /--max-time must be a number from 1, not "0"/],
+  [["--grammar", "none.gbnf"], /the grammar none\.gbnf cannot be read: there is no such file/],
+  [["--schema", file("no.json", "{")], /the schema build\/cli\/run\/no\.json is not JSON: /],
+  [["--regex", "a", "--schema", file("any.json", "{}")], /--regex and --schema exclude each other/],
+  [["--lookup", "17"], /--lookup must be an integer from 1 to 16, not "17"/],
+  [["--lookup-tokens", "2"], /--lookup-tokens needs --lookup/],
   [["--logprobs", "2"], /--logprobs needs --json/],
   [["--echo"], /--echo needs --json/],
   [["--json", "--logprobs", "21"], /--logprobs must be an integer from 0 to 20, not "21"/],
@@ -240,6 +246,29 @@ test("stop strings, with escapes, more than one; stop tokens, bans and bias", as
   assert.is((await rwkv([...args, "--stop-tokens", `5,${second.token}`])).stdout, `${first.text}\n`);
   for (const option of [`--banned-tokens=${first.token}`, `--logit-bias=1=2.5,${first.token}=-inf`])
     assert.not.ok((await rwkv([...args, option])).stdout.startsWith(first.text), option);
+});
+
+test("a text held to an expression, a grammar, a schema, without a phrase; guessing changes nothing", async () => {
+  const drawn = ["run", "--no-prompt", "--seed", "1", "--max-tokens", "60", "Lily is"];
+  const text = async (...options: string[]) => {
+    const { code, stdout, stderr } = await rwkv([...drawn, ...options]);
+    assert.is(code, 0, stderr);
+    return stdout;
+  };
+  assert.match(await text("--regex", " [a-z]{3} [0-9]"), /^ [a-z]{3} [0-9]\n$/);
+  const grammar = file("yes.gbnf", 'root ::= " yes" | " no"');
+  assert.match(await text("--grammar", grammar), /^ (yes|no)\n$/);
+  const schema = file(
+    "age.json",
+    '{"type": "object", "properties": {"age": {"enum": [3, 4]}}, "required": ["age"], "additionalProperties": false}',
+  );
+  assert.ok([3, 4].includes(JSON.parse(await text("--schema", schema)).age));
+  const plain = await text();
+  assert.not.match(await text("--banned-phrase", plain.slice(0, 5), "--banned-phrase", "zzz"), plain.slice(0, 5));
+  assert.is(await text("--lookup", "2", "--lookup-tokens", "3"), plain);
+  const wrong = await rwkv([...drawn, "--grammar", file("bad.gbnf", "root ::= (")]);
+  assert.match(wrong.stderr, /^rwkv: [^\n]*line 1[^\n]*\n$/);
+  assert.is(wrong.code, 1);
 });
 
 test("a text goes on from a saved state, word for word", async () => {
