@@ -14,15 +14,30 @@ export interface Finished {
 /** Process groups alive now: none may outlive this program. */
 const groups = new Set<number>();
 
-function kill(group: number): void {
+function send(group: number, signal: "SIGTERM" | "SIGKILL"): void {
   try {
-    process.kill(-group, "SIGKILL");
+    process.kill(-group, signal);
   } catch {
     // It has ended in the meantime.
   }
 }
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+const kill = (group: number): void => send(group, "SIGKILL");
+
+/** Milliseconds for a program to end what is not in its group, such as browsers. */
+const GRACE = 2000;
+
+/** Asks first. */
+function end(group: number): void {
+  send(group, "SIGTERM");
+  setTimeout(() => groups.has(group) && kill(group), GRACE);
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.once(signal, () => {
+    groups.forEach(end);
+    setTimeout(() => process.exit(1), groups.size > 0 ? GRACE : 0);
+  });
 process.on("exit", () => groups.forEach(kill));
 
 /** Runs a program without input; `limit` in seconds. Rejects only when the program cannot be started. */
@@ -43,7 +58,7 @@ export function run(command: string, args: string[], limit = 3600, cwd?: string)
     groups.add(group);
     const timer = setTimeout(() => {
       timedOut = true;
-      kill(group);
+      end(group);
     }, limit * 1000);
     // "exit" comes when the program ends, "close" when its output does: children it left behind are ended in between.
     child.on("exit", () => kill(group));

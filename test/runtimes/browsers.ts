@@ -1,7 +1,7 @@
 // Browsers as runtimes: which are installed, how they are started, and running a module in a page of one.
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import puppeteer from "puppeteer-core";
+import puppeteer, { type LaunchOptions } from "puppeteer-core";
 import { test } from "uvu";
 import type { Finished } from "../../scripts/program.ts";
 import type { Site } from "./site.ts";
@@ -36,15 +36,35 @@ interface Kind {
   launch(path: string): Promise<Browser>;
 }
 
+/** Whoever ends the tests ends their browsers, which lead process groups of their own. (Of several, Puppeteer ends only one.) */
+const groups = new Set<number>();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+process.on("exit", () => {
+  for (const group of groups) process.kill(-group, "SIGKILL");
+});
+
+async function launch(options: LaunchOptions): Promise<Browser> {
+  const browser = await puppeteer.launch({
+    ...options,
+    protocolTimeout: 0,
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
+  });
+  const child = browser.process()!;
+  groups.add(child.pid!);
+  child.once("exit", () => groups.delete(child.pid!));
+  return browser;
+}
+
 const KINDS: readonly Kind[] = [
   {
     name: "Chromium",
     commands: ["chromium", "chromium-browser", "google-chrome"],
     packages: "chromium",
     launch: (executablePath) =>
-      puppeteer.launch({
+      launch({
         executablePath,
-        protocolTimeout: 0,
         args: [
           // The pages are our own, and the one who runs the tests may be root.
           "--no-sandbox",
@@ -60,7 +80,7 @@ const KINDS: readonly Kind[] = [
     name: "Firefox",
     commands: ["firefox-esr", "firefox"],
     packages: "firefox-esr",
-    launch: (executablePath) => puppeteer.launch({ browser: "firefox", executablePath, protocolTimeout: 0 }),
+    launch: (executablePath) => launch({ browser: "firefox", executablePath }),
   },
   {
     name: "WebKit",
