@@ -46,7 +46,7 @@ export interface SpeculateOptions {
   lookup?: number;
   /** From a smaller model of the same vocabulary, or from a session of one that stands where this one does, and follows it. */
   draft?: Drafter;
-  /** How many tokens are guessed at a time, 1 to 16. Default 4. */
+  /** Most tokens that are guessed at a time, 1 to 16. Default 4. */
   tokens?: number;
 }
 

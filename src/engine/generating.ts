@@ -75,9 +75,10 @@ export class Generating {
   readonly #room: Room;
   readonly #deadline: number;
   readonly #lookup: Lookup | undefined;
-  /** What this step's rows go on with, and how many may be guessed at a time. */
+  /** What this step's rows go on with. */
   #guess: readonly number[] = [];
-  #size: number;
+  /** How many may be looked up at a time. */
+  readonly #size: number;
   #missed = false;
   #proposed = 0;
   #accepted = 0;
@@ -139,8 +140,10 @@ export class Generating {
     const { trail, until, wanted } = this;
     // The last token that may be said need not be guessed: the one before it decides it.
     const room = Math.min(most, until - trail.said - 1, wanted.maxTokens - trail.said - 1);
-    const guess = this.#proposal ?? this.#lookup?.guess(this.#size) ?? [];
-    this.#guess = room > 0 && this.begun ? guess.slice(0, room) : [];
+    this.#guess = [];
+    if (room <= 0 || !this.begun) return this.#guess;
+    if (this.#proposal) this.#guess = this.#proposal.slice(0, room);
+    else if (this.#lookup) this.#guess = this.#lookup.guess(Math.min(this.#size, room));
     return this.#guess;
   }
 
