@@ -20,8 +20,10 @@ const LARGEST = 60_000;
 const DEAD = -1;
 const UNKNOWN = -2;
 const BOTTOM = 0;
-/** Added to where a set leads if the bottom of the stack may be reached there, or the stack must become higher. */
-const SPECIAL = 1;
+/** Added to where a set leads if the bottom of the stack may be reached there, and if the stack must become higher. */
+const LEAVES = 1;
+const DEEPER = 2;
+const SPECIAL = LEAVES | DEEPER;
 
 /** The tokens that are allowed in a state, with so much of the stack known as led here. */
 export class Verdict {
@@ -74,6 +76,8 @@ export class Masks {
   readonly ends: Uint32Array;
   /** States that are good for nothing but to end a rule. */
   readonly bare: Uint8Array;
+  /** States that occur within rules that are called. */
+  readonly #called: Uint8Array;
   readonly #verdicts = new Map<number, Verdict>();
   #memory = 0;
 
@@ -90,7 +94,7 @@ export class Masks {
   readonly #leaves: boolean[] = [];
   readonly #reaches: number[] = [];
   readonly #numbers = new Map<number | string, number>();
-  /** A row of each set: for each class of bytes, where the row of the next set begins, perhaps + SPECIAL; or DEAD, or UNKNOWN. */
+  /** A row of each set: for each class of bytes, where the row of the next set begins, perhaps + LEAVES or DEEPER; or DEAD, or UNKNOWN. */
   #table: Int32Array<ArrayBufferLike>;
   readonly #width: number;
   /** The class of the byte that leads to each node of the trie. */
@@ -109,13 +113,26 @@ export class Masks {
     for (const id of ends) this.ends[id >>> 5] |= 1 << (id & 31);
     this.#bits = new Uint32Array(this.words);
     const { final, next, classes, calls, classOf } = program;
-    this.#width = classes + (classes & 1);
+    this.#width = (classes + SPECIAL) & ~SPECIAL;
     this.#table = new Int32Array(this.#width * 64);
     this.#classes = trie.label.map((byte) => classOf[byte]);
+    this.#called = this.#findCalled();
     this.bare = final.map((ends, state) => {
       if (!ends || calls[state] < calls[state + 1]) return 0;
       return Number(next.subarray(state * classes, (state + 1) * classes).every((target) => target === NONE));
     });
+  }
+
+  #findCalled(): Uint8Array {
+    const { next, final, classes, calls, callees, returns } = this.program;
+    const called = new Uint8Array(final.length);
+    const waiting = new Set<number>(callees);
+    for (const state of waiting) {
+      called[state] = 1;
+      for (let c = 0; c < classes; c++) if (next[state * classes + c] !== NONE) waiting.add(next[state * classes + c]);
+      for (let i = calls[state]; i < calls[state + 1]; i++) if (returns[i] !== NONE) waiting.add(returns[i]);
+    }
+    return called;
   }
 
   /** The verdict for a state of which nothing else is known. */
@@ -146,18 +163,20 @@ export class Masks {
     const bits = this.#bits.fill(0);
     this.#deepest = Math.max(this.#reaches[start], upper?.reach ?? 0);
     upper?.add(bits, true);
+    // Below the outermost rule there is nothing that could follow it.
+    const called = this.#called[state] === 1;
     const exits: number[] = [];
     for (const node of upper?.exits ?? [0]) {
-      if (this.#leaves[start]) exits.push(node);
-      this.#walk(node, start, exits);
+      if (this.#leaves[start] && called) exits.push(node);
+      this.#walk(node, start, called ? exits : undefined);
     }
+    // Nodes of several walks may be below each other.
+    const left = Uint32Array.from(upper && upper.exits.length > 1 ? [...new Set(exits)].sort((a, b) => a - b) : exits);
     let count = 0;
     for (let i = 0; i < words; i++) {
       bits[i] &= ~ends[i];
       count += ones(bits[i]);
     }
-    // Nodes may be below each other.
-    const left = Uint32Array.from(new Set(exits)).sort();
     // So that a stack of many that may all end here needs no more than one verdict.
     if (upper && count === upper.count && this.#deepest === upper.reach && equal(left, upper.exits)) return upper;
     const many = count * 2 > words;
@@ -173,11 +192,12 @@ export class Masks {
   }
 
   /** Everything below a node, beginning there with a set of positions. */
-  #walk(from: number, start: number, exits: number[]): void {
+  #walk(from: number, start: number, exits: number[] | undefined): void {
     const { depth, skip, first } = this.trie;
     const classes = this.#classes;
     const path = this.#path;
     let table = this.#table;
+    const special = exits ? SPECIAL : DEEPER;
     const end = skip[from];
     path[depth[from]] = start * this.#width;
     // Tokens of nodes that are allowed, one after another, are marked together.
@@ -199,10 +219,9 @@ export class Masks {
         }
       }
       path[level] = to & ~SPECIAL;
-      if (to & SPECIAL) {
-        const set = (to & ~SPECIAL) / this.#width;
-        this.#deepest = Math.max(this.#deepest, this.#reaches[set]);
-        if (this.#leaves[set] && skip[node] > node + 1) exits.push(node);
+      if (to & special) {
+        this.#deepest = Math.max(this.#deepest, this.#reaches[(to & ~SPECIAL) / this.#width]);
+        if (to & LEAVES && skip[node] > node + 1) exits?.push(node);
       }
       node++;
     }
@@ -284,7 +303,7 @@ export class Masks {
       return DEAD;
     }
     const number = this.#set(found);
-    const to = number * this.#width + (this.#leaves[number] || this.#reaches[number] > 0 ? SPECIAL : 0);
+    const to = number * this.#width + (this.#leaves[number] ? LEAVES : 0) + (this.#reaches[number] ? DEEPER : 0);
     this.#table[at] = to;
     return to;
   }
