@@ -104,10 +104,16 @@ async function measureAll(given: Given): Promise<void> {
   } finally {
     progress.end();
   }
-  const machine = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, runtime: `Node ${process.version}` };
+  const machine = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, runtime: runtimeName() };
   const report = { model: name, ...machine, prompt, tokens, runs, rows };
   const text = switches.has("json") ? JSON.stringify(report, null, 2) : tableOf(report);
   await write(process.stdout, `${switches.has("json") && !process.stdout.isTTY ? text : printable(text)}\n`);
+}
+
+/** What runs this program: executables are made of other runtimes, too. */
+function runtimeName(): string {
+  const { bun, deno, node } = process.versions;
+  return bun ? `Bun ${bun}` : deno ? `Deno ${deno}` : `Node ${node}`;
 }
 
 /** Runs one combination; the first time, in which engines still optimise, does not count. */
