@@ -3,6 +3,7 @@
 import type { Constraint } from "../engine/constraints.ts";
 import { RwkvError } from "../errors.ts";
 import type { GenerateOptions } from "../generate.ts";
+import { checkSchema } from "../grammar/schema/read.ts";
 import type { Shared } from "./session.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 
@@ -31,6 +32,8 @@ export async function constraintOf(
     const tokens = Array.from({ length: spec.vocab }, (_, id) => (id < tokenizer.size ? tokenizer.bytes(id) : NONE));
     engine.vocabulary(flat(tokens));
   }
+  // As text, a schema of a few objects that hold each other again and again might never end.
+  if (schema !== undefined) checkSchema(schema);
   const given = { grammar, regex, schema, bannedPhrases };
   const key = keyOf(given);
   let constraint = own.constraints.get(key);

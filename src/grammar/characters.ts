@@ -314,7 +314,7 @@ export function draw(
       for (const [a, b] of places) graph.stamp(a, b, fragment);
       continue;
     }
-    const rule = graph.rule("a character");
+    const rule = graph.rule("a character", true);
     graph.stamp(graph.rules[rule].start, graph.rules[rule].end, fragment);
     for (const [a, b] of places) graph.call(a, b, rule);
   }

@@ -14,6 +14,8 @@ export interface Rule {
   readonly name: string;
   readonly start: number;
   readonly end: number;
+  /** It stays a rule, however small it is, for it is called very often. */
+  readonly kept: boolean;
 }
 
 /** A piece of a graph that is put into many places: edges (from, label, to), state 0 where it begins, 1 where it ends. */
@@ -50,9 +52,9 @@ export class Graph {
   }
 
   /** A new rule, still without a way from its start to its end; its number. */
-  rule(name: string): number {
+  rule(name: string, kept = false): number {
     if (this.rules.length >= LIMITS.rules) throw excess("there are too many rules", LIMITS.rules);
-    return this.rules.push({ name, start: this.state(), end: this.state() }) - 1;
+    return this.rules.push({ name, start: this.state(), end: this.state(), kept }) - 1;
   }
 
   /** The byte `low`, or any from `low` to `high`. */

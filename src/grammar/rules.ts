@@ -168,7 +168,7 @@ class Rules {
     for (const rule of this.#order) {
       const sites = this.#sites.get(rule)!;
       const self = this.#calls.get(rule)!.some((edge) => this.#graph.label[edge] === RULE + rule);
-      if (rule === this.#root || self || sites.length === 0) continue;
+      if (rule === this.#root || self || sites.length === 0 || this.#graph.rules[rule].kept) continue;
       const size = this.#states.get(rule)!.length;
       const growth = size * (sites.length - 1);
       if (growth > budget) continue;
@@ -285,7 +285,7 @@ class Rules {
    */
   #redraw(rule: number, dfas: ReadonlyMap<number, Dfa>, bytes: Bytes, expand: readonly number[]): void {
     const graph = this.#graph;
-    const { name, calls, final } = dfas.get(rule)!;
+    const { calls, final } = dfas.get(rule)!;
     const end = graph.state();
     const states = this.#drawn(dfas.get(rule)!, bytes, end, (called) => called === rule || expand.includes(called));
     for (let i = 0; i < calls[0].length; i += 2) {
@@ -297,7 +297,7 @@ class Rules {
         graph.skip(states[0], inner[0]);
       }
     }
-    graph.rules[rule] = { name, start: states[0], end };
+    graph.rules[rule] = { ...graph.rules[rule], start: states[0], end };
   }
 
   /** Draws an automaton, its ends leading to `end`; its states. Left out are calls at the start that `without` names. */

@@ -102,4 +102,11 @@ test("what is wrong says where, and leaves the model usable", async () => {
   assert.is(await model.generate("Tom", { regex: "abc" }).text(), "abc");
 });
 
+test("schemas that unfold without end, or are no JSON, are refused at once", async () => {
+  let folded: object = {};
+  for (let i = 0; i < 100; i++) folded = { allOf: [folded, folded] };
+  await refused(model.generate("a", { schema: folded }).text(), "unsupported", /too many values|nested too deep/);
+  await refused(model.generate("a", { schema: { const: () => 1 } }).text(), "input", /function is no JSON/);
+});
+
 test.run();

@@ -35,7 +35,7 @@ export class Document {
 
   /** @throws RwkvError `input` if it is no schema, `unsupported` if it is too large. */
   constructor(schema: unknown) {
-    check(schema);
+    checkSchema(schema);
     this.root = this.locate(schema as Json, "#");
     this.#findAnchors(this.root);
   }
@@ -98,8 +98,12 @@ export class Document {
   }
 }
 
-/** Whether it is JSON, and not too much. Visits what occurs twice twice, so circles and what unfolds without end are found too. */
-function check(schema: unknown): void {
+/**
+ * Whether it is JSON, and not too much. Visits what occurs twice twice, so circles and what unfolds without end are found too.
+ *
+ * @throws RwkvError `input` or `unsupported`, saying where.
+ */
+export function checkSchema(schema: unknown): void {
   const waiting: [value: unknown, at: string, depth: number][] = [[schema, "#", 0]];
   let count = 0;
   for (let item = waiting.pop(); item; item = waiting.pop()) {
