@@ -1,9 +1,9 @@
 // Several answers to a prompt: those of single generations, at once, and the likeliest of them.
+import type { Part } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Part } from "../../src/text/parts.ts";
-import { ids, open, standing, standingAfter } from "../engine/setup.ts";
 import { refused } from "../refused.ts";
+import { ids, open, standing, standingAfter } from "./setup.ts";
 
 const stories = await open({}, "weights/stories-7m.q8_0.gguf");
 test.after(() => stories.close());

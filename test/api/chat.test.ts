@@ -4,9 +4,10 @@ import { Template } from "@huggingface/jinja";
 import { load, type Message } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { at } from "../files.ts";
 import { refused } from "../refused.ts";
 
-const model = await load("weights/stories-7m.q8_0.gguf", { threads: 1 });
+const model = await load(at("weights/stories-7m.q8_0.gguf"), { threads: 1 });
 const greedy = { temperature: 0, maxTokens: 20 };
 const HISTORY: readonly Message[] = [
   { role: "user", content: "Tom has a\n\nbig dog." },

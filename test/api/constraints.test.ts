@@ -2,9 +2,10 @@
 import { load } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { at } from "../files.ts";
 import { refused } from "../refused.ts";
 
-const model = await load("weights/stories-7m.q8_0.gguf", { threads: 1 });
+const model = await load(at("weights/stories-7m.q8_0.gguf"), { threads: 1 });
 test.after(() => model.close());
 
 const PERSON = {

@@ -1,11 +1,9 @@
 // How likely tokens were: in parts, with echo, and against the logits themselves.
+import type { GenerateOptions, Model, Part } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Model } from "../../src/api/model.ts";
-import type { GenerateOptions } from "../../src/generate.ts";
-import type { Part } from "../../src/text/parts.ts";
-import { ids, open, standing, standingAfter } from "../engine/setup.ts";
 import { refused } from "../refused.ts";
+import { ids, open, standing, standingAfter } from "./setup.ts";
 
 const model = await open();
 const stories = await open({ threads: 1, build: "plain" }, "weights/stories-7m.q8_0.gguf");

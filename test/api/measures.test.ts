@@ -1,12 +1,12 @@
 // Scores, perplexity and embeddings, against the logits and the weights themselves.
-import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { cosine } from "../../src/api/cosine.ts";
-import { hashOf, ids, open, parse, standing, V7 } from "../engine/setup.ts";
+import { bytesAt } from "../files.ts";
 import { refused } from "../refused.ts";
 import { runs } from "../runs.ts";
+import { hashOf, ids, open, parse, standing, V7 } from "./setup.ts";
 
 const STORIES = "weights/stories-7m.q8_0.gguf";
 const model = await open();
@@ -137,12 +137,12 @@ test("the same bits in every mode, build and company", async () => {
 
 test("embeddings: the head's input, its mean over the tokens, and the state", async () => {
   // A model whose head can be read from its file.
-  const file = readFileSync("test/fixtures/v7.small.safetensors");
-  const length = Number(file.readBigUInt64LE());
-  const header = JSON.parse(file.toString("utf8", 8, 8 + length));
+  const file = await bytesAt("test/fixtures/v7.small.safetensors");
+  const length = Number(new DataView(file.buffer).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length)));
   const read = (name: string) => {
     const [from, to] = header[name].data_offsets;
-    return new Float32Array(file.buffer.slice(file.byteOffset + 8 + length + from, file.byteOffset + 8 + length + to));
+    return new Float32Array(file.buffer.slice(8 + length + from, 8 + length + to));
   };
   const [head, bias] = [read("head.weight"), read("head.bias")];
   const small = await open({ threads: 0 }, "test/fixtures/v7.small.safetensors");

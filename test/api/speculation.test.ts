@@ -1,13 +1,11 @@
 // Guessing ahead changes how many tokens a step gives, and nothing else: text, scores, states, endings are the same bits.
 import * as fc from "fast-check";
+import type { GenerateOptions, Model, Part, SpeculateOptions } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Model } from "../../src/api/model.ts";
-import type { GenerateOptions, SpeculateOptions } from "../../src/generate.ts";
-import type { Part } from "../../src/text/parts.ts";
-import { ids, open, standing, standingAfter, V7 } from "../engine/setup.ts";
 import { refused } from "../refused.ts";
 import { runs } from "../runs.ts";
+import { ids, open, standing, standingAfter, V7 } from "./setup.ts";
 
 const model = await open({ threads: 1, build: "plain" });
 const rounded = await open({ threads: 1 }, "test/fixtures/v7.q8_0.gguf");

@@ -4,6 +4,7 @@ import { type GenerateOptions, load } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { hex8, xxhash32 } from "../../src/bytes/hash.ts";
+import { at } from "../files.ts";
 
 const PENALTIES = { presencePenalty: 0.4, frequencyPenalty: 0.3, repetitionPenalty: 1.1, penaltyDecay: 0.99 };
 const TEXTS: [options: GenerateOptions, hash: string][] = [
@@ -28,7 +29,7 @@ const TEXTS: [options: GenerateOptions, hash: string][] = [
 
 test("the texts of all samplers", async () => {
   for (const threads of [0, 2]) {
-    const model = await load("weights/stories-7m.q8_0.gguf", { threads });
+    const model = await load(at("weights/stories-7m.q8_0.gguf"), { threads });
     const write = async ([options]: (typeof TEXTS)[number]) => {
       const prompt = "Lily had a dog. The dog had a ball. One day, Lily";
       const text = await model.generate(prompt, { maxTokens: 48, seed: 3, stopTokens: [], ...options }).text();
