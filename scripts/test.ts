@@ -11,7 +11,7 @@ import { type Finished, node, run } from "./program.ts";
 import { judge, tally, type Verdict } from "./test/judge.ts";
 
 /** Seconds a test file may take; generous, for it decides nothing but when to give up on a file that hangs. */
-const LIMIT = 600;
+const LIMIT = 1800;
 const words = process.argv.slice(2);
 const total: Verdict = { passed: 0, failed: 0, skipped: 0 };
 

@@ -87,7 +87,7 @@ test("repetition is found, and taken in several tokens at a step", async () => {
   // The same token again and again.
   const options = { temperature: 0, presencePenalty: -100 };
   const counts = await same(model, options, { lookup: 2, tokens: 8 });
-  assert.ok(counts!.accepted >= 60, JSON.stringify(counts));
+  assert.ok(counts!.accepted >= 50, JSON.stringify(counts));
   assert.is(counts!.accepted, counts!.proposed);
 });
 
