@@ -24,6 +24,12 @@ export const F_ROWS = 8;
 /** The operation's own fields; `program.ts` names them, one line per operation. */
 export const F_ARGS = 12;
 
+/**
+ * A matrix of floats with fewer pieces per rank than this, not the same number for all, goes to the ranks by tokens if there are at least
+ * as many per rank as MATMUL_TOKENS: then nobody waits for whoever has a piece more.
+ */
+export const MATMUL_FEW = 8;
+export const MATMUL_TOKENS = 2;
 /** Fields of OP_MATMUL that its weights are known by: their address and type, outputs and inputs. */
 export const MATMUL_WEIGHTS = 2;
 export const MATMUL_TYPE = 3;

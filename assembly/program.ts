@@ -19,6 +19,8 @@ import {
   H_SCRATCH,
   H_SCRATCH_STRIDE,
   H_TEAM,
+  MATMUL_FEW,
+  MATMUL_TOKENS,
   OP_EMBED,
   OP_END,
   OP_GATHER_NORM,
@@ -41,7 +43,7 @@ import {
 } from "./ops";
 import { quantize_q8 } from "./quantize";
 import { await_call, call, fence, poison } from "./team";
-import { piece_bytes } from "./tiles";
+import { piece_bytes, tile_kind } from "./tiles";
 import { wkv4 } from "./wkv4";
 import { wkv6 } from "./wkv6";
 import { wkv7 } from "./wkv7";
@@ -147,26 +149,37 @@ function do_norm_mix(r: usize, n: i32, table: usize, rank: i32, ranks: i32): voi
 // dst, dst stride, weights, type, input, input stride, outputs, inputs, finish, its bias or gate, its factor
 function do_matmul(r: usize, n: i32, scratch: usize, rank: i32, ranks: i32): void {
   const type = <i32>arg(r, 3);
-  const input = <usize>arg(r, 4);
+  let input = <usize>arg(r, 4);
   const stride = <usize>arg(r, 5);
   const outputs = <i32>arg(r, 6);
   const inputs = <i32>arg(r, 7);
   const size = piece_bytes(type, inputs);
+  const dst_stride = <usize>arg(r, 1);
+  const how = <i32>arg(r, 8);
   const total = pieces(outputs);
-  const last = share(total, rank + 1, ranks);
   const sums = scratch + SCRATCH_BYTES;
+  let dst = <usize>arg(r, 0);
+  let other = <usize>arg(r, 9);
   let p = share(total, rank, ranks);
+  let last = share(total, rank + 1, ranks);
+  if (!tile_kind(type) && total % ranks && total < MATMUL_FEW * ranks && n >= MATMUL_TOKENS * ranks) {
+    const t = share(n, rank, ranks);
+    n = share(n, rank + 1, ranks) - t;
+    input += <usize>t * stride;
+    dst += <usize>t * dst_stride;
+    if (how == FINISH_GATED) other += <usize>t * dst_stride;
+    p = 0;
+    last = total;
+  }
   let weights = <usize>arg(r, 2) + <usize>p * size;
   for (; p < last; p++) {
     matmul(type, sums, weights, input, stride, inputs, n, scratch);
     const first = p * PIECE;
-    const dst = <usize>arg(r, 0) + <usize>first * 4;
+    const at = <usize>first * 4;
     const count = min(PIECE, outputs - first);
-    const how = <i32>arg(r, 8);
-    const other = <usize>arg(r, 9) + <usize>first * 4;
-    if (how == FINISH_GATED) finish_gated(dst, arg(r, 1), sums, count, n, other, argf(r, 10));
-    else if (how == FINISH_BIAS) finish_bias(dst, arg(r, 1), sums, count, n, other);
-    else finish(dst, arg(r, 1), sums, count, n, how);
+    if (how == FINISH_GATED) finish_gated(dst + at, dst_stride, sums, count, n, other + at, argf(r, 10));
+    else if (how == FINISH_BIAS) finish_bias(dst + at, dst_stride, sums, count, n, other + at);
+    else finish(dst + at, dst_stride, sums, count, n, how);
     weights += size;
   }
 }

@@ -21,6 +21,7 @@ import {
   H_SCRATCH,
   H_SCRATCH_STRIDE,
   H_TEAM,
+  MATMUL_FEW,
   OP_EMBED,
   OP_END,
   OP_GATHER_NORM,
@@ -301,7 +302,11 @@ export class Planner {
   matmul(dst: Activation, weights: Matrix, input: Activation, finish: Finish = 0, from = 0): void {
     const integer = tileKind(weights.type) > 0;
     if (integer) input.quantize!();
-    const split = this.#split(PIECE, weights.rows);
+    // Whether a few pieces of floats go to the ranks by rows or by tokens is found out when it runs; so they are shared like nothing else.
+    const { ranks } = this.#options;
+    const pieces = Math.ceil(weights.rows / PIECE);
+    const either = !integer && pieces % ranks !== 0 && pieces < MATMUL_FEW * ranks;
+    const split = either ? `either${this.#records.length}` : this.#split(PIECE, weights.rows);
     const { how, other, factor } = finishOf(finish);
     this.#record(
       OP_MATMUL,

@@ -103,10 +103,11 @@ everywhere("embed: a token beyond the vocabulary traps", (setting) => {
 everywhere("matmul: pieces of 32 rows to the ranks, every finish, no channel beyond the last", (setting) => {
   const { arena, kernels } = setting;
   const random = new Random(31);
-  const [n, inputs] = [3, 40];
-  const x = random.bells(n * 64);
+  const inputs = 40;
   const f16 = (v: number) => decode(F16, encode(F16, v));
-  for (const outputs of [1, 32, 70, 128]) {
+  // With many tokens some go to the ranks by tokens.
+  for (const [outputs, n] of [1, 32, 70, 128].flatMap((outputs) => [3, 14].map((n) => [outputs, n]))) {
+    const x = random.bells(n * 64);
     const weights = random.bells(outputs * inputs).map(f16);
     for (const [type, file] of [
       [ops.T_F32, weights],
@@ -117,6 +118,8 @@ everywhere("matmul: pieces of 32 rows to the ranks, every finish, no channel bey
         [2, ops.FINISH_ADD],
         [3, ops.FINISH_RELU2],
         [7, ops.FINISH_STORE],
+        [2, ops.FINISH_BIAS],
+        [3, ops.FINISH_GATED],
       ]) {
         arena.reset();
         const rows = arena.input(Uint32Array.of(n));
@@ -138,13 +141,18 @@ everywhere("matmul: pieces of 32 rows to the ranks, every finish, no channel bey
         }
         const old = random.bells(n * (outputs + 5));
         const dst = arena.copy(old);
+        // A bias of its own for every channel; a gate like dst.
+        const other = random.bells(n * (outputs + 5) + 32);
         const args = [dst.at, (outputs + 5) * 4, packed.at, type, arena.input(x).at, 256, outputs, inputs, how];
+        args.push(arena.input(other).at, float(0.5));
         share(setting, { op: ops.OP_MATMUL, rows: rows.at, args }, 0, ranks);
         const expected = old.map((before, i) => {
           const [t, row] = [Math.floor(i / (outputs + 5)), i % (outputs + 5)];
           if (row >= outputs) return before;
           const sum = chain(weights, row * inputs, x, t * 64, inputs);
           if (how === ops.FINISH_ADD) return before + sum;
+          if (how === ops.FINISH_BIAS) return sum + other[row];
+          if (how === ops.FINISH_GATED) return Math.fround(before + Math.fround(other[i] * sum)) * 0.5;
           return how === ops.FINISH_STORE ? sum : Math.max(sum, 0) ** 2;
         });
         same(dst.f32, expected, `${outputs} outputs, type ${type}, ${ranks} ranks, finish ${how}`);
