@@ -19,7 +19,7 @@ export const LIMITS = {
   /** Rules of a grammar; parts of a schema that need a rule of their own. */
   rules: 10_000,
   /** Rules that begin with each other in a circle. */
-  leftRecursive: 100,
+  leftRecursive: 40,
   /** States and edges of all rules while they are put together. */
   graphStates: 400_000,
   graphEdges: 1_500_000,

@@ -11,7 +11,7 @@ import { NONE, type Program } from "./program.ts";
 import type { TokenTrie } from "./trie.ts";
 
 /** What is remembered, in bytes, before everything is forgotten. */
-const MEMORY = 1 << 25;
+const MEMORY = 1 << 24;
 /** Sets of positions that are kept, and stacks in them. */
 const KEPT = 20_000;
 /** Sets that a single walk may find. */

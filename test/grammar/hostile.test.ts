@@ -92,6 +92,15 @@ const CASES: Record<string, Constraint | { schema: unknown }> = {
   "oneOf of many": {
     schema: { oneOf: Array.from({ length: 300 }, (_, i) => ({ type: "string", pattern: `^${i}a*$` })) },
   },
+  "oneOf of many, told apart by a tag": {
+    schema: {
+      oneOf: Array.from({ length: 300 }, (_, i) => ({
+        properties: { tag: { const: i } },
+        required: ["tag"],
+        type: "object",
+      })),
+    },
+  },
   lengths: { schema: { type: "array", maxItems: 1e9, items: { type: "string", maxLength: 1e9 } } },
   "lists of lists of a thousand": { schema: deep(20, (inner) => ({ type: "array", minItems: 1000, items: inner })) },
   properties: {

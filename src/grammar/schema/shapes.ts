@@ -88,6 +88,7 @@ export class Shapes {
   readonly #checkOneOf: (schema: Located, branches: readonly Located[]) => void;
   readonly #checked = new Set<number>();
   readonly #plain = new Map<number, Located>();
+  readonly #known = new Map<string, Shape[]>();
 
   constructor(schema: unknown, checkOneOf: (schema: Located, branches: readonly Located[]) => void) {
     this.document = new Document(schema);
@@ -96,7 +97,13 @@ export class Shapes {
 
   /** The shapes of a value that all of the schemas accept. */
   of(schemas: readonly Located[]): Shape[] {
-    return this.#choices(schemas).flatMap((chosen) => this.#shape(chosen) ?? []);
+    const key = schemas.map(({ id }) => id).join();
+    let shapes = this.#known.get(key);
+    if (!shapes) {
+      shapes = this.#choices(schemas).flatMap((chosen) => this.#shape(chosen) ?? []);
+      this.#known.set(key, shapes);
+    }
+    return shapes;
   }
 
   /** The schema without its `oneOf`. */
