@@ -16,6 +16,8 @@ export class ReplyParser {
   #held = "";
   readonly #texts: Record<Kind, string> = { thinking: "", content: "", tool: "" };
   #thought = false;
+  /** Space is left out until something else comes: at the start, and behind tags. */
+  #trims = true;
   readonly #calls: ToolCall[] = [];
 
   /** What became certain with some more text. */
@@ -84,8 +86,9 @@ export class ReplyParser {
 
   #put(text: string, parts: ReplyPart[]): void {
     const kind = this.#kind;
-    const shown = this.#texts[kind] === "" ? text.trimStart() : text;
+    const shown = this.#trims ? text.trimStart() : text;
     if (shown === "") return;
+    this.#trims = false;
     this.#texts[kind] += shown;
     parts.push({ kind, text: shown });
   }
@@ -94,8 +97,7 @@ export class ReplyParser {
     if (to === "thinking") this.#thought = true;
     if (this.#kind === "tool") this.#call(parts);
     this.#kind = to;
-    // Space around tags belongs to nobody.
-    this.#held = this.#held.trimStart();
+    this.#trims = true;
   }
 
   /** A call is complete. What is no call is shown as it was written. */
