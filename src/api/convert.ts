@@ -2,6 +2,7 @@
 
 import type { KernelsOption } from "../engine/given.ts";
 import type { Platform } from "../engine/platform.ts";
+import { isRecipe, RECIPES, type Recipe } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import { CONTAINERS, type Container, convert } from "../model/convert.ts";
 import type { LoadProgress } from "../model/load.ts";
@@ -16,8 +17,8 @@ import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 export interface ConvertOptions extends SourceOptions {
   /** What is written. Default: "gguf". */
   container?: Container;
-  /** What the large matrices become, embedding and head included. Default: as in the file. */
-  type?: ConvertType;
+  /** What the large matrices become, embedding and head included; or the recipe "q4_mix". Default: as in the file. */
+  type?: ConvertType | Recipe;
   /**
    * For GGUF: the vocabulary to put inside, as for `load`; "none" leaves it out. Default: as in a GGUF file; for others, as
    * `load` would choose it.
@@ -38,8 +39,8 @@ export async function convertModel(
   const { container = "gguf", type, signal, onProgress } = options;
   if (!CONTAINERS.includes(container))
     throw new RwkvError("input", `container must be one of ${CONTAINERS.join(", ")}, not ${container}.`);
-  if (type !== undefined && !CONVERT_TYPES.includes(type))
-    throw new RwkvError("input", `type must be one of ${CONVERT_TYPES.join(", ")}, not ${type}.`);
+  if (type !== undefined && !isRecipe(type) && !CONVERT_TYPES.includes(type))
+    throw new RwkvError("input", `type must be one of ${[...CONVERT_TYPES, ...RECIPES].join(", ")}, not ${type}.`);
   const source = await sourceOf(platform, from, options);
   const file = await openWeights(source, signal);
   try {

@@ -3,8 +3,10 @@
 import { LIMIT } from "../engine/memory.ts";
 import { Planner } from "../engine/planner.ts";
 import type { Platform } from "../engine/platform.ts";
+import { isRecipe } from "../engine/weight-types.ts";
 import { configOf, type Version } from "../model/config.ts";
 import { planOf } from "../model/plan.ts";
+import { prepare } from "../model/recipes.ts";
 import { Tensors } from "../model/tensors.ts";
 import { type TunedParts, tunedParts } from "../model/tuned.ts";
 import type { Form, Source, TensorFile, TensorInfo } from "../types.ts";
@@ -93,7 +95,8 @@ export async function inspectModel(
     if (tuned) return { ...reportOf(source, file), ...tuned };
     const { normEps, headNormEps, rescaleEvery, ...sizes } = configOf(file);
     const planner = new Planner({ ...plan, limit: Number.POSITIVE_INFINITY });
-    const spec = await planOf(configOf(file), new Tensors(file, planner, weights), planner);
+    const type = isRecipe(weights) ? prepare(file) : weights;
+    const spec = await planOf(configOf(file), new Tensors(file, planner, type), planner);
     const used = new Set(planner.loads.map(({ tensor }) => tensor.name));
     const tensors = [...file.tensors.values()];
     return {

@@ -4,7 +4,7 @@ import { NUMERICS, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
 import { EngineHost } from "../engine/host.ts";
 import { Planner } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
-import { tileKind, tileNibbles, type WeightType } from "../engine/weight-types.ts";
+import { isRecipe, tileKind, tileNibbles, type WeightType } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import { configOf } from "../model/config.ts";
 import { type LoadProgress, loadTensors } from "../model/load.ts";
@@ -92,16 +92,23 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
     if (change) warnOf(change, options.onWarning);
     const tuned = merging && change && merging.applyLora(file, change, lora, config.rescaleEvery);
     const planner = new Planner({ ...plan, rows: options.rows ?? plan.rows, base: options.base });
-    const spec = await planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
+    const base = tuned?.file ?? file;
+    const recipes = isRecipe(weights) ? await import("../model/recipes.ts") : undefined;
+    const recipe = recipes?.prepare(base);
+    const type = isRecipe(weights) ? recipe : weights;
+    const spec = await planOf(config, new Tensors(base, planner, type, tuned?.merges), planner);
     const text = await chooseTokenizer(platform, options.vocabulary, file, source, config.vocab, signal);
     engine = await EngineHost.start(platform, arrangement, workers, await compiling, spec);
+    const { onProgress } = options;
+    const read = recipe && (await recipes?.measure(recipe, platform, planner.loads, onProgress, signal));
     const fingerprint = await loadTensors(
       engine,
       spec,
       planner.loads,
-      options.onProgress,
+      onProgress,
       signal,
       new Set([...(change?.tensors.values() ?? [])].map((tensor) => tensor.source)),
+      read,
     );
 
     const name = String(file.facts.get("general.name") ?? file.name);
@@ -159,6 +166,7 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
         fingerprint,
         unknownTensors: file.unknown,
         ...(config.version !== "4" && { lnXEpsilon: config.headNormEps }),
+        ...(isRecipe(weights) && { recipe: weights }),
         ...(tuned && { lora: tuned.info }),
         ...(source.cache && { cache: source.cache }),
       },

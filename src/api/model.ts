@@ -1,5 +1,6 @@
 /** A loaded model. */
 
+import type { Recipe } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import type { GenerateOptions, Generation } from "../generate.ts";
 import type { LoraInfo } from "../model/lora.ts";
@@ -30,6 +31,8 @@ export interface ModelInfo {
   readonly tokenizer: string;
   readonly parameters: number;
   readonly container: string;
+  /** By which recipe the weights were converted while loading. */
+  readonly recipe?: Recipe;
   /** How many bytes of weights each type takes in memory, and all memory together. */
   readonly weights: Readonly<Record<string, number>>;
   /** How matrices of each quantised type lie in memory: as codes and scales that mean the same numbers, taken apart for the kernels. */

@@ -4,14 +4,17 @@ import type { KernelsOption } from "../engine/given.ts";
 import { arrange, MAX_THREADS } from "../engine/host.ts";
 import type { PlannerOptions } from "../engine/planner.ts";
 import type { Platform } from "../engine/platform.ts";
-import { TARGET_TYPES, type WeightType } from "../engine/weight-types.ts";
+import { isRecipe, RECIPES, type Recipe, TARGET_TYPES, type WeightType } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 
 export interface PlanOptions {
   /** Threads that compute: 1 to 64, 0 for beside the caller, "auto" (the default) for as many as there are cores, at most 8. */
   threads?: number | "auto";
-  /** Convert the large matrices to this type. Default: as in the file. Embeddings and small tensors stay exact. */
-  weights?: WeightType;
+  /**
+   * Convert the large matrices to this type, or by the recipe "q4_mix": docs/formats.md says what each costs. Default: as in the file.
+   * Embeddings and small tensors stay exact; with a recipe, small tensors are scaled.
+   */
+  weights?: WeightType | Recipe;
   /** Which kernels: by detection, or plain SIMD, or relaxed SIMD. All give the same bits. */
   build?: "auto" | "plain" | "relaxed";
   /**
@@ -39,8 +42,8 @@ export async function arrangementOf(
   if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 0 && threads <= MAX_THREADS)) {
     throw new RwkvError("input", `threads must be "auto" or an integer from 0 to ${MAX_THREADS}, not ${threads}.`);
   }
-  if (weights !== undefined && !TARGET_TYPES.includes(weights)) {
-    throw new RwkvError("input", `weights must be one of ${TARGET_TYPES.join(", ")}, not ${weights}.`);
+  if (weights !== undefined && !isRecipe(weights) && !TARGET_TYPES.includes(weights)) {
+    throw new RwkvError("input", `weights must be one of ${[...TARGET_TYPES, ...RECIPES].join(", ")}, not ${weights}.`);
   }
   if (!["auto", "plain", "relaxed"].includes(build)) {
     throw new RwkvError("input", `build must be "auto", "plain" or "relaxed", not ${build}.`);

@@ -1,14 +1,15 @@
 /** `rwkv convert` and `rwkv quantize`: write a model anew, in another container, in another type, or both. */
 
 import { stat } from "node:fs/promises";
-import type { Container, ConvertType } from "../index.ts";
+import type { Container, ConvertOptions } from "../index.ts";
 import { type Command, type Given, UsageError } from "./arguments.ts";
 import { readInput } from "./input.ts";
 import { interruption } from "./interrupt.ts";
 import { replaceFile, targetOf } from "./output.ts";
 import { Progress, warn } from "./terminal.ts";
 
-const TYPES = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] satisfies ConvertType[];
+type Type = NonNullable<ConvertOptions["type"]>;
+const TYPES = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "q4_mix"] satisfies Type[];
 /** Words that stand for a vocabulary; anything else is a file. */
 const VOCABULARIES = ["world", "bytes", "none"];
 /** Far more than vocabularies take. */

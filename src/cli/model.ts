@@ -7,7 +7,18 @@ import { Progress, warn } from "./terminal.ts";
 
 type WeightType = NonNullable<LoadOptions["weights"]>;
 /** What weights can be converted to. */
-export const TYPES = ["f32", "f16", "bf16", "q8_0", "q7_0", "q5_1", "q5_0", "q4_1", "q4_0"] satisfies WeightType[];
+export const TYPES = [
+  "f32",
+  "f16",
+  "bf16",
+  "q8_0",
+  "q7_0",
+  "q5_1",
+  "q5_0",
+  "q4_1",
+  "q4_0",
+  "q4_mix",
+] satisfies WeightType[];
 /** Numbers of a LoRA, by the option that gives them. */
 export const LORA: Readonly<Record<"lora-alpha" | "lora-strength", Range>> = {
   "lora-alpha": { low: 0, above: true, high: 1e6 },

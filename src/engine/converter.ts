@@ -30,6 +30,7 @@ export class Converter {
   /**
    * `piece` holds `count` (up to PIECE_NUMBERS) numbers of type `from`, of block types a whole number of blocks. The answer
    * holds them as `to`, and is good until the next call. A type converted to itself keeps its bits.
+   * `searched`: to q4_0 or q5_0 with scales of least error.
    *
    * `finite` says whether all numbers were finite before and after: what is finite in a wide type may not be in a narrow one.
    */
@@ -38,10 +39,12 @@ export class Converter {
     from: WeightType,
     to: WeightType,
     count: number,
+    searched = false,
   ): { bytes: Uint8Array; finite: { before: boolean; after: boolean } } {
     const [source, target] = [WEIGHT_TYPES[from], WEIGHT_TYPES[to]];
     this.#bytes.set(piece, this.#from);
-    this.#kernels.convert(this.#to, target, this.#from, source, 1, count, this.#scratch);
+    const convert = searched ? this.#kernels.convert_searched : this.#kernels.convert;
+    convert(this.#to, target, this.#from, source, 1, count, this.#scratch);
     return {
       bytes: this.#bytes.subarray(this.#to, this.#to + this.#kernels.stored_bytes(target, count)),
       finite: {

@@ -34,6 +34,16 @@ export interface Kernels {
     columns: number,
     scratch: number,
   ): void;
+  convert_searched(
+    dst: number,
+    dstType: number,
+    src: number,
+    srcType: number,
+    rows: number,
+    columns: number,
+    scratch: number,
+  ): void;
+  scale(x: number, rows: number, columns: number, byColumns: number, byRows: number): void;
   stored_bytes(type: number, columns: number): number;
   not_finite(src: number, type: number, count: number): number;
   pack(dst: number, src: number, type: number, rows: number, columns: number, scratch: number): void;

@@ -46,7 +46,7 @@ import { RwkvError } from "../errors.ts";
 import type { TensorInfo } from "../types.ts";
 import { Arena, align, gib, LIMIT } from "./memory.ts";
 import { MOST_ALTERNATIVES, scoreWords } from "./scores.ts";
-import type { EngineSpec, Load, Merge, StatePart, VectorSource } from "./spec.ts";
+import type { Change, EngineSpec, Load, StatePart, VectorSource } from "./spec.ts";
 import { packedBytes, storedRow, tileKind, WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
 
 const SLOT_HEADER = 64;
@@ -128,15 +128,17 @@ const rowBytes = (channels: number): number => Math.ceil(channels / BLOCK) * BLO
 /** Bytes of one row of quantised activations. */
 const quantizedRow = (channels: number): number => Math.ceil(channels / BLOCK) * Q8_BLOCK;
 /**
- * What the engine needs to change 32 rows of a matrix of so many columns, as offsets: a as packed f32, 32 rows of b as in the file and
- * as f32, a piece of their product, and the 32 rows as f32.
+ * What the engine needs to change 32 rows of a matrix of so many columns, as offsets: of a low-rank change (rank 0: there is none) a as
+ * packed f32, 32 rows of b as in the file and as f32, a piece of their product; the 32 rows as f32; factors of columns and of rows.
  */
-export function mergeRoom(rank: number, columns: number) {
+export function changeRoom(rank: number, columns: number) {
   const a = packedBytes("f32", columns, rank);
   const rows = align(rank * 4 * PIECE);
   const sums = a + rows * 2;
   const weights = sums + PIECE * PIECE * 4;
-  return { b: a, wide: a + rows, sums, weights, bytes: weights + align(columns * 4 * PIECE) };
+  const byColumns = weights + align(columns * 4 * PIECE);
+  const byRows = byColumns + align(columns * 4);
+  return { b: a, wide: a + rows, sums, weights, byColumns, byRows, bytes: byRows + PIECE * 4 };
 }
 
 const NEAR = 1 << 24;
@@ -171,7 +173,7 @@ export class Planner {
   #rowsAt = BATCH_ROWS;
   #weightBytes = 0;
   #longestRow = 0;
-  #mergeBytes = 0;
+  #changeBytes = 0;
   #norm: EngineSpec["norm"] | undefined;
 
   constructor(options: PlannerOptions) {
@@ -185,16 +187,16 @@ export class Planner {
 
   // --- Things --------------------------------------------------------------------------------------------------------
 
-  /** A weight matrix in `type`, changed by `merge`. */
-  matrix(tensor: TensorInfo, rows: number, columns: number, type: WeightType, merge?: Merge): Matrix {
+  /** A weight matrix in `type`. */
+  matrix(tensor: TensorInfo, rows: number, columns: number, type: WeightType, change: Change = {}): Matrix {
     const bytes = packedBytes(type, rows, columns);
     // A transposed one comes as rows of outputs.
-    const address = this.#weights(bytes, storedRow("f32", tensor.transposed ? rows : columns));
-    this.loads.push({ bytes, kind: "matrix", tensor, type, address, rows, columns, merge });
-    if (merge) {
-      this.#mergeBytes = Math.max(this.#mergeBytes, mergeRoom(merge.rank, columns).bytes);
-      this.#longestRow = Math.max(this.#longestRow, rowBytes(merge.rank));
-    }
+    const inFile = tensor.transposed ? rows : columns;
+    const address = this.#weights(bytes, storedRow("f32", inFile));
+    this.loads.push({ bytes, kind: "matrix", tensor, type, address, rows, columns, ...change });
+    const { merge, scaling } = change;
+    if (merge) this.#longestRow = Math.max(this.#longestRow, rowBytes(merge.rank));
+    if (merge || scaling) this.#change(changeRoom(merge?.rank ?? 0, inFile).bytes);
     return { address, type, rows, columns };
   }
 
@@ -211,8 +213,9 @@ export class Planner {
     const row = rowBytes(channels);
     const address = this.#weights(row * sources.length, row);
     sources.forEach((source, i) => {
-      if (source)
-        this.loads.push({ bytes: row, kind: "vector", address: address + i * row, count: channels, ...source });
+      if (!source) return;
+      this.loads.push({ bytes: row, kind: "vector", address: address + i * row, count: channels, ...source });
+      if (source.scaling) this.#change(changeRoom(0, channels).bytes);
     });
     return { address, channels };
   }
@@ -503,7 +506,7 @@ export class Planner {
     // Room for 32 rows of the widest matrix, twice: as they come and as they are converted.
     const stagingBytes = align(Math.max(STAGING, this.#longestRow * PIECE));
     const staging = arena.alloc(stagingBytes * 2 + align(this.#longestRow + 512));
-    const merging = arena.alloc(this.#mergeBytes);
+    const changing = arena.alloc(this.#changeBytes);
     const heap = align(arena.end, 128);
     const slotBytes = align(this.#slot, 128);
 
@@ -560,13 +563,17 @@ export class Planner {
       normed,
       staging,
       stagingBytes,
-      merging,
+      changing,
       weightBytes: this.#weightBytes,
       far: this.#weightBytes > this.near,
     };
   }
 
   // --- Inside ---------------------------------------------------------------------------------------------------------
+
+  #change(bytes: number): void {
+    this.#changeBytes = Math.max(this.#changeBytes, bytes);
+  }
 
   #weights(bytes: number, row: number): number {
     this.#weightBytes += bytes;

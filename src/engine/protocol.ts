@@ -37,6 +37,9 @@ export interface Rows {
     from: WeightType;
     data: ArrayBuffer;
   };
+  /** Factors of the columns and of these rows, as they lie in the file, as f32. */
+  scaling?: { columns?: ArrayBuffer; rows?: ArrayBuffer };
+  searched?: boolean;
   data: ArrayBuffer;
 }
 

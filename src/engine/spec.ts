@@ -14,11 +14,18 @@ export const FORMS = {
 } as const;
 export type VectorForm = keyof typeof FORMS;
 
+/** What the numbers of a matrix or a vector are multiplied by: factors of columns (of a vector's numbers), and of rows. */
+export interface Scaling {
+  readonly columns?: Float32Array;
+  readonly rows?: Float32Array;
+}
+
 /** A vector in a file: what becomes of its numbers, and how often in a row each of them is wanted. */
 export interface VectorSource {
   readonly tensor: TensorInfo;
   readonly form: VectorForm;
   readonly times: number;
+  readonly scaling?: Scaling;
 }
 
 /** A low-rank change to a matrix, added while that is loaded: + b a * (strength * (alpha / rank)). */
@@ -33,17 +40,25 @@ export interface Merge {
   readonly scaled: number;
 }
 
+/** What becomes of a matrix while it is loaded, besides its type. */
+export interface Change {
+  readonly merge?: Merge;
+  /** After merging. What keeps its type is rounded to it. */
+  readonly scaling?: Scaling;
+  /** Scales of q4_0 and q5_0 are searched for, not those of GGML. */
+  readonly searched?: boolean;
+}
+
 /** An order to the engine: bring this tensor to this place. `count`: numbers in memory. */
 export type Load = { bytes: number } & (
-  | {
+  | ({
       kind: "matrix";
       tensor: TensorInfo;
       type: WeightType;
       address: number;
       rows: number;
       columns: number;
-      merge?: Merge;
-    }
+    } & Change)
   | ({ kind: "vector"; address: number; count: number } & VectorSource)
   | { kind: "table"; tensor: TensorInfo; type: WeightType; address: number; rows: number; columns: number }
 );
@@ -102,8 +117,8 @@ export interface EngineSpec {
   readonly normed: number;
   readonly staging: number;
   readonly stagingBytes: number;
-  /** Room for a low-rank change; see `mergeRoom`. */
-  readonly merging: number;
+  /** Room for changing matrices; see `changeRoom`. */
+  readonly changing: number;
   /** What the model itself takes: weights only, and everything. */
   readonly weightBytes: number;
   /** Whether the weights are more than the caches are reckoned to hold. */

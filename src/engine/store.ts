@@ -1,4 +1,4 @@
-/** Rows of tensors on their way into memory: converted, merged with a LoRA, packed, all by the kernels. */
+/** Rows of tensors on their way into memory: changed by a LoRA or by factors, converted, packed, all by the kernels. */
 
 import {
   F_ARGS,
@@ -15,7 +15,7 @@ import {
 import { RwkvError } from "../errors.ts";
 import type { Kernels } from "./kernels.ts";
 import { align } from "./memory.ts";
-import { mergeRoom } from "./planner.ts";
+import { changeRoom } from "./planner.ts";
 import type { Rows } from "./protocol.ts";
 import { type EngineSpec, FORMS } from "./spec.ts";
 import { tileKind, WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
@@ -33,8 +33,10 @@ export class Store {
     this.#kernels = kernels;
   }
 
-  /** Rows of a tensor: into the staging area, converted if need be, packed. */
-  store({ kind, name, address, from, to, columns, first, rows, inputs, form, times, merge, data }: Rows): void {
+  /** Rows of a tensor: into the staging area, changed and converted if need be, packed. */
+  store(job: Rows): void {
+    const { kind, name, address, from, to, columns, first, rows, inputs, form, times, data } = job;
+    const { merge, scaling, searched } = job;
     const { staging, stagingBytes } = this.#spec;
     const kernels = this.#kernels;
     const source = WEIGHT_TYPES[from];
@@ -45,6 +47,7 @@ export class Store {
     const converted = staging + stagingBytes;
     if (kind === "vector") {
       kernels.to_f32(converted, staging, source, columns, converted + align(columns * 4, 128));
+      if (scaling) this.#scale(converted, scaling, columns, 0, 1, changeRoom(0, columns));
       kernels.spread(address, converted, columns, times!, FORMS[form!]);
       return;
     }
@@ -55,16 +58,28 @@ export class Store {
     }
     const piece = kernels.piece_bytes(target, columns);
     const scratch = converted + align(PIECE * stored);
+    const room = changeRoom(merge?.rank ?? 0, columns);
+    const { f32 } = WEIGHT_TYPES;
     for (let r = 0; r < rows; r += PIECE) {
       const count = Math.min(PIECE, rows - r);
-      let at = staging + r * per;
+      const own = staging + r * per;
+      let at = own;
       let type = source;
-      if (merge) {
-        at = this.#merge(merge, at, source, columns, r, count, first, scratch);
-        type = WEIGHT_TYPES.f32;
+      if (merge || scaling) {
+        at = this.#spec.changing + room.weights;
+        type = f32;
+        kernels.convert(at, f32, own, source, count, columns, scratch);
+      }
+      if (merge) this.#merge(merge, at, room, columns, r, count, first, scratch);
+      if (scaling) this.#scale(at, scaling, columns, r, count, room);
+      if (type !== source && !merge && !searched && !tileKind(from)) {
+        kernels.convert(own, source, at, f32, count, columns, scratch);
+        this.#finite(name, own, from, columns, count, first + r, `a number that is too large for ${from}`);
+        at = own;
+        type = source;
       }
       if (type !== target) {
-        kernels.convert(converted, target, at, type, count, columns, scratch);
+        (searched ? kernels.convert_searched : kernels.convert)(converted, target, at, type, count, columns, scratch);
         at = converted;
       }
       if (merge || type !== target) {
@@ -91,6 +106,25 @@ export class Store {
     }
   }
 
+  /** Multiplies `count` rows of f32, those from `r` on of the rows that came, by their factors. */
+  #scale(
+    at: number,
+    { columns: byColumns, rows: byRows }: NonNullable<Rows["scaling"]>,
+    columns: number,
+    r: number,
+    count: number,
+    room: ChangeRoom,
+  ): void {
+    const { changing } = this.#spec;
+    const place = (offset: number, factors: Float32Array): number => {
+      new Float32Array(this.#memory.buffer, changing + offset, factors.length).set(factors);
+      return changing + offset;
+    };
+    const inColumns = byColumns ? place(room.byColumns, new Float32Array(byColumns)) : 0;
+    const inRows = byRows ? place(room.byRows, new Float32Array(byRows, r * 4, count)) : 0;
+    this.#kernels.scale(at, count, columns, inColumns, inRows);
+  }
+
   /** Throws `RwkvError` "weights" unless all numbers of `rows` rows at `at` are finite; `first`: the tensor's first row there. */
   #finite(name: string, at: number, type: WeightType, columns: number, rows: number, first: number, why: string): void {
     const stride = this.#kernels.stored_bytes(WEIGHT_TYPES[type], columns);
@@ -102,33 +136,32 @@ export class Store {
     }
   }
 
-  /** `count` (1..32) rows of a matrix, changed, as f32: where they are. They are those from `r` on of the rows that came. */
+  /** Adds a low-rank change to `count` (1..32) rows of f32, those from `r` on of the rows that came. */
   #merge(
     { name, from, rank, alpha, strength, data }: NonNullable<Rows["merge"]>,
-    at: number,
-    type: number,
+    weights: number,
+    room: ChangeRoom,
     columns: number,
     r: number,
     count: number,
     first: number,
     scratch: number,
-  ): number {
+  ): void {
     const kernels = this.#kernels;
     const { f32 } = WEIGHT_TYPES;
-    const { merging } = this.#spec;
-    const room = mergeRoom(rank, columns);
-    const [b, wide, sums, weights] = [room.b, room.wide, room.sums, room.weights].map((offset) => merging + offset);
+    const { changing } = this.#spec;
+    const [b, wide, sums] = [room.b, room.wide, room.sums].map((offset) => changing + offset);
     const per = kernels.stored_bytes(WEIGHT_TYPES[from], rank);
     new Uint8Array(this.#memory.buffer, b, count * per).set(new Uint8Array(data, r * per, count * per));
     this.#finite(name, b!, from, rank, count, first + r, DAMAGED);
     kernels.convert(wide!, f32, b!, WEIGHT_TYPES[from], count, rank, scratch);
-    kernels.convert(weights!, f32, at, type, count, columns, scratch);
     // b a is a matmul whose tokens are the rows of b, and whose weights are a, which was packed like any matrix of inputs by outputs.
     const piece = kernels.piece_bytes(f32, rank);
     for (let c = 0; c < columns; c += PIECE) {
-      kernels.matmul(f32, sums!, merging + (c / PIECE) * piece, wide!, rank * 4, rank, count, scratch);
-      kernels.merge(weights! + c * 4, columns * 4, sums!, Math.min(PIECE, columns - c), count, strength, alpha, rank);
+      kernels.matmul(f32, sums!, changing + (c / PIECE) * piece, wide!, rank * 4, rank, count, scratch);
+      kernels.merge(weights + c * 4, columns * 4, sums!, Math.min(PIECE, columns - c), count, strength, alpha, rank);
     }
-    return weights!;
   }
 }
+
+type ChangeRoom = ReturnType<typeof changeRoom>;

@@ -35,6 +35,11 @@ export const TARGET_TYPES: readonly WeightType[] = [
   "q4_0",
 ];
 
+/** Mixtures of types; src/model/recipes.ts says which matrix becomes what. */
+export const RECIPES = ["q4_mix"] as const;
+export type Recipe = (typeof RECIPES)[number];
+export const isRecipe = (name: unknown): name is Recipe => RECIPES.some((recipe) => recipe === name);
+
 /** `types`: one of the sets in assembly/ops.ts. */
 const isOneOf = (type: WeightType, types: number): boolean => ((types >>> WEIGHT_TYPES[type]) & 1) === 1;
 

@@ -5,6 +5,7 @@
  */
 import { Converter, type KernelModule } from "../engine/converter.ts";
 import { Planner } from "../engine/planner.ts";
+import { isRecipe, type Recipe } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import type { TensorFile, Vocabulary } from "../types.ts";
 import { writeGguf } from "../weights/gguf-write.ts";
@@ -14,6 +15,7 @@ import { configOf } from "./config.ts";
 import type { LoadProgress } from "./load.ts";
 import { type Output, piecesOf, type Way } from "./pieces.ts";
 import { planOf } from "./plan.ts";
+import { prepare } from "./recipes.ts";
 import { Tensors } from "./tensors.ts";
 import { type ConvertType, putVocabulary, toGguf } from "./to-gguf.ts";
 import { toOfficial } from "./to-official.ts";
@@ -24,8 +26,8 @@ export type Container = (typeof CONTAINERS)[number];
 
 export interface Conversion {
   readonly container: Container;
-  /** What the large matrices become, embedding and head included; absent: they stay as they are. */
-  readonly type?: ConvertType;
+  /** What the large matrices become, embedding and head included, all of them or by a recipe; absent: they stay as they are. */
+  readonly type?: ConvertType | Recipe;
   /** For GGUF: asked for a vocabulary of so many tokens. `null`: none; `undefined`: that of the file, which is GGUF. */
   readonly vocabulary: (tokens: number) => Promise<Vocabulary | null | undefined>;
   /** Called after each piece: bytes of tensor data that were read, and in all. */
@@ -47,14 +49,14 @@ export async function convert(file: TensorFile, sink: Sink, kernels: KernelModul
   const planner = new Planner({ rows: 1, ranks: 1, sessions: 1, limit: Number.POSITIVE_INFINITY });
   await planOf(config, new Tensors(file, planner), planner);
 
+  let [loaded, total] = [0, 0];
+  const onRead = (bytes: number) => {
+    loaded += bytes;
+    onProgress?.({ loaded, total });
+  };
   const write = (outputs: readonly Output[]) => {
     const parts = outputs.flatMap((output) => output.parts);
-    const total = parts.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
-    let loaded = 0;
-    const onRead = (bytes: number) => {
-      loaded += bytes;
-      onProgress?.({ loaded, total });
-    };
+    total += parts.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
     const way: Way = { converter: new Converter(kernels), onRead, signal };
     return (output: Output) => () => dataOf(output, way);
   };
@@ -67,16 +69,22 @@ export async function convert(file: TensorFile, sink: Sink, kernels: KernelModul
     const entries = outputs.map((output) => ({ ...output, data: data(output) }));
     await writeSafetensors(sink, { format: "pt" }, entries);
   } else {
-    const { metadata, outputs } = toGguf(file, config, type);
+    const recipe = isRecipe(type) ? prepare(file) : undefined;
+    const { metadata, outputs } = toGguf(file, config, isRecipe(type) ? recipe : type);
     const given = await vocabulary(config.vocab);
     if (given !== undefined) putVocabulary(metadata, config, given);
     const data = write(outputs);
+    if (recipe) {
+      total += recipe.equalizer.bytes;
+      await recipe.equalizer.measure(kernels, onRead, signal);
+    }
     const entries = outputs.map((output) => ({ ...output, dims: output.shape.toReversed(), data: data(output) }));
     await writeGguf(sink, metadata, entries);
   }
 }
 
-const isFloat = (type: ConvertType): type is SafetensorsType => (SAFETENSORS_TYPES as readonly string[]).includes(type);
+const isFloat = (type: ConvertType | Recipe): type is SafetensorsType =>
+  (SAFETENSORS_TYPES as readonly string[]).includes(type);
 
 async function* dataOf({ parts, dtype }: Output, way: Way): AsyncGenerator<Uint8Array> {
   for (const part of parts) yield* piecesOf(part, dtype, way);

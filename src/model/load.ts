@@ -4,7 +4,7 @@ import { PIECE } from "../../assembly/ops.ts";
 import { hex8, xxhash32 } from "../bytes/hash.ts";
 import type { EngineHost } from "../engine/host.ts";
 import type { Rows } from "../engine/protocol.ts";
-import type { EngineSpec, Load } from "../engine/spec.ts";
+import type { EngineSpec, Load, Scaling } from "../engine/spec.ts";
 import type { WeightType } from "../engine/weight-types.ts";
 import type { Source, TensorInfo } from "../types.ts";
 
@@ -25,9 +25,21 @@ function shapeInFile(load: Load): [rows: number, columns: number] {
   return load.tensor.transposed ? [load.columns, load.rows] : [load.rows, load.columns];
 }
 
+/** Factors for `count` rows from `first` on, as they lie in the file. Buffers of their own, since they are sent. */
+function factorsOf({ columns, rows }: Scaling, transposed: boolean, first: number, count: number): Rows["scaling"] {
+  const [inColumns, inRows] = transposed ? [rows, columns] : [columns, rows];
+  return {
+    ...(inColumns && { columns: inColumns.slice().buffer }),
+    ...(inRows && { rows: inRows.slice(first, first + count).buffer }),
+  };
+}
+
 const mergeOf = (load: Load) => (load.kind === "matrix" ? load.merge : undefined);
 const bytesOf = (load: Load): number =>
   load.tensor.bytes + (mergeOf(load)?.a.bytes ?? 0) + (mergeOf(load)?.b.bytes ?? 0);
+
+/** Bytes of all tensors to be read. */
+export const bytesOfAll = (loads: readonly Load[]): number => loads.reduce((sum, load) => sum + bytesOf(load), 0);
 
 /** In the order of the file: over a network, stepping back costs a request. */
 function inFileOrder(loads: readonly Load[]): Load[] {
@@ -40,7 +52,8 @@ function inFileOrder(loads: readonly Load[]): Load[] {
 
 /**
  * Loads everything; answers the model's fingerprint, a hash over its small tensors, the same for all weight types. `tuned`: where
- * tensors come from that are not the model's own; all of them, and how they were merged, belong to the fingerprint.
+ * tensors come from that are not the model's own; all of them, and how they were merged, belong to the fingerprint. `before`: bytes that
+ * were read already.
  */
 export async function loadTensors(
   engine: EngineHost,
@@ -49,9 +62,10 @@ export async function loadTensors(
   onProgress?: (progress: LoadProgress) => void,
   signal?: AbortSignal,
   tuned: ReadonlySet<Source> = new Set(),
+  before = 0,
 ): Promise<string> {
-  const total = loads.reduce((sum, load) => sum + bytesOf(load), 0);
-  let loaded = 0;
+  const total = before + bytesOfAll(loads);
+  let loaded = before;
   const flying = new Set<Promise<unknown>>();
   // Buffers go to the engine and come back: new ones for every piece would pile up until they are collected.
   const spent: ArrayBuffer[] = [];
@@ -79,6 +93,7 @@ export async function loadTensors(
   const stream = async (load: Load): Promise<void> => {
     const { tensor, address } = load;
     const merge = mergeOf(load);
+    const scaling = load.kind === "table" ? undefined : load.scaling;
     const [rows, columns] = shapeInFile(load);
     const rowBytes = tensor.bytes / rows;
     const most = Math.min(spec.stagingBytes, Math.max(PIECE_BYTES, rowBytes * PIECE));
@@ -115,6 +130,8 @@ export async function loadTensors(
         rows: count,
         ...(load.kind === "vector" ? { form: load.form, times: load.times } : {}),
         ...(tensor.transposed ? { inputs: rows } : {}),
+        ...(load.kind === "matrix" && load.searched ? { searched: true } : {}),
+        ...(scaling && { scaling: factorsOf(scaling, tensor.transposed, first, count) }),
         data: bytes.buffer,
       };
       const buffers = [bytes.buffer];
@@ -160,13 +177,15 @@ export async function loadTensors(
       // The change's half a is one matrix, of inputs x rank, in a place that serves one change after another.
       const { a, rank } = merge;
       const tensor = { ...a, shape: [a.shape[1]!, rank], transposed: true };
-      const place = { address: spec.merging, rows: a.shape[1]!, columns: rank, bytes: 0 };
+      const place = { address: spec.changing, rows: a.shape[1]!, columns: rank, bytes: 0 };
       digests.push(Float64Array.of(merge.strength, merge.alpha));
       await Promise.all(flying);
       await stream({ kind: "matrix", tensor, type: "f32", ...place });
       await Promise.all(flying);
     }
     await stream(load);
+    // The place is for what is changed next.
+    if (merge) await Promise.all(flying);
     if (failure) break;
   }
   await Promise.all(flying);

@@ -4,6 +4,7 @@
  */
 import { readPieces } from "../bytes/source.ts";
 import { type Converter, PIECE_NUMBERS } from "../engine/converter.ts";
+import type { Scaling } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
 import type { DType, TensorInfo } from "../types.ts";
 import { bytesOf, DTYPES } from "../weights/dtype.ts";
@@ -15,6 +16,10 @@ export interface Part {
   readonly turned?: boolean;
   /** A power of two that the numbers are multiplied by. */
   readonly factor?: number;
+  /** What its numbers are multiplied by, in the order of the new file. What keeps its type is rounded to it. */
+  readonly scaling?: Scaling;
+  /** Scales of q4_0 and q5_0 are searched for, not those of GGML. */
+  readonly searched?: boolean;
 }
 
 /** A tensor of the new file. */
@@ -39,14 +44,16 @@ export interface Way {
 const BAND = 1 << 22;
 
 /** Whether the numbers change, and not just their type. */
-const changes = ({ tensor, turned, factor = 1 }: Part): boolean => !!turned || !!tensor.form || factor !== 1;
+const changes = ({ tensor, turned, scaling, factor = 1 }: Part): boolean =>
+  !!turned || !!tensor.form || !!scaling || factor !== 1;
 
 /** The types in which a part's numbers lose nothing: its own, or f32 where they change or come in blocks that are turned. */
 export function exactType(part: Part): DType {
-  const { tensor, turned, factor = 1 } = part;
-  const isFloat = DTYPES[tensor.dtype].values === 1;
-  return tensor.form || factor !== 1 || (turned && !isFloat) ? "f32" : tensor.dtype;
+  const { tensor, turned, scaling, factor = 1 } = part;
+  return tensor.form || factor !== 1 || ((turned || scaling) && !isFloat(tensor)) ? "f32" : tensor.dtype;
 }
+
+const isFloat = ({ dtype }: TensorInfo): boolean => DTYPES[dtype].values === 1;
 
 /**
  * The part's numbers as `to`, in pieces that are good until the next one is asked for.
@@ -58,15 +65,37 @@ export async function* piecesOf(part: Part, to: DType, way: Way): AsyncGenerator
   const { converter } = way;
   if (!changes(part)) {
     for await (const { bytes, count } of stored(tensor, tensor.offset, tensor.bytes, way))
-      yield checked(tensor, to, converter.convert(bytes, tensor.dtype, to, count));
+      yield checked(tensor, to, converter.convert(bytes, tensor.dtype, to, count, part.searched));
     return;
   }
+  let at = 0;
   for await (const x of part.turned ? turnedNumbers(tensor, way) : numbers(tensor, tensor.offset, tensor.bytes, way)) {
     if (tensor.form) undo(tensor, x, converter);
     if (part.factor !== undefined) for (let i = 0; i < x.length; i++) x[i] *= part.factor;
+    if (part.scaling) scale(x, at, part.scaling, tensor.shape.at(-1)!);
+    at += x.length;
     const { buffer, byteOffset, byteLength } = x;
-    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-    yield checked(tensor, to, converter.convert(bytes, "f32", to, x.length), true);
+    let bytes: Uint8Array = new Uint8Array(buffer, byteOffset, byteLength);
+    let from: DType = "f32";
+    if (part.scaling && !part.searched && isFloat(tensor)) {
+      from = tensor.dtype;
+      bytes = checked(tensor, from, converter.convert(bytes, "f32", from, x.length), true).slice();
+    }
+    yield checked(tensor, to, converter.convert(bytes, from, to, x.length, part.searched), true);
+  }
+}
+
+/** Multiplies numbers of a tensor with so many columns, from the one with the index `first` on. Each product is rounded to f32. */
+function scale(x: Float32Array, first: number, { columns: byColumns, rows: byRows }: Scaling, columns: number): void {
+  let column = first % columns;
+  let row = Math.floor(first / columns);
+  for (let i = 0; i < x.length; i++) {
+    if (byColumns) x[i] *= byColumns[column];
+    if (byRows) x[i] *= byRows[row];
+    if (++column === columns) {
+      column = 0;
+      row++;
+    }
   }
 }
 
@@ -78,7 +107,7 @@ async function* stored({ source, dtype }: TensorInfo, offset: number, length: nu
   }
 }
 
-/** The numbers of a range of whole blocks, to be changed at will. */
+/** The numbers of a range of whole blocks, to be changed at will. They lie in the converter, and are gone when it converts others. */
 async function* numbers(
   tensor: TensorInfo,
   offset: number,
@@ -87,7 +116,7 @@ async function* numbers(
 ): AsyncGenerator<Float32Array<ArrayBuffer>> {
   for await (const { bytes, count } of stored(tensor, offset, length, way)) {
     const found = checked(tensor, "f32", way.converter.convert(bytes, tensor.dtype, "f32", count));
-    yield new Float32Array(found.slice().buffer);
+    yield new Float32Array(found.buffer as ArrayBuffer, found.byteOffset, count);
   }
 }
 

@@ -1,10 +1,11 @@
 /** Hands a plan its tensors, with shapes checked, and decides in which type each is kept in memory. */
 
 import type { Matrix, Norm, Planner, Table, Vectors } from "../engine/planner.ts";
-import type { Merge, VectorForm, VectorSource } from "../engine/spec.ts";
+import type { Merge, Scaling, VectorForm, VectorSource } from "../engine/spec.ts";
 import { TARGET_TYPES, WEIGHT_TYPES, type WeightType } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import type { TensorFile, TensorInfo } from "../types.ts";
+import type { Prepared } from "./recipes.ts";
 
 /** A vector by name. */
 export interface Named {
@@ -18,16 +19,21 @@ export interface Named {
 export class Tensors {
   readonly #file: TensorFile;
   readonly #planner: Planner;
-  readonly #type: WeightType | undefined;
+  readonly #type: WeightType | Prepared | undefined;
   readonly #merges: ReadonlyMap<string, Merge>;
   /** Whether the whole model stays in the caches. */
   readonly #near: boolean;
 
   /**
-   * `type`: what the large matrices become; undefined keeps each as it is in the file. `merges`: changes to large matrices, by name;
+   * `type`: what the large matrices become, all of them or by a recipe; undefined keeps each as it is in the file. `merges`: changes to large matrices, by name;
    * what is changed in a type that cannot be written becomes q8_0.
    */
-  constructor(file: TensorFile, planner: Planner, type?: WeightType, merges: ReadonlyMap<string, Merge> = new Map()) {
+  constructor(
+    file: TensorFile,
+    planner: Planner,
+    type?: WeightType | Prepared,
+    merges: ReadonlyMap<string, Merge> = new Map(),
+  ) {
     this.#file = file;
     this.#planner = planner;
     this.#type = type;
@@ -59,16 +65,23 @@ export class Tensors {
         `Tensor ${tensor.fileName} in ${this.#file.name} lies column by column, and no LoRA can be merged into it; save a contiguous copy.`,
       );
     }
+    // An embedding that is asked for as a matrix is the head.
+    const role = name === "emb.weight" ? "head.weight" : name;
+    const scaling = this.#scaling(role);
     const kept = typeIn(tensor);
-    let type = tensor.transposed ? kept : (this.#type ?? kept);
+    const wanted = typeof this.#type === "object" ? this.#type.typeOf(role) : this.#type;
+    let type = tensor.transposed ? kept : (wanted ?? kept);
     if (merge && !TARGET_TYPES.includes(type)) type = "q8_0";
-    return this.#planner.matrix(tensor, rows, columns, type, merge);
+    const searched = typeof this.#type === "object" && !tensor.transposed;
+    return this.#planner.matrix(tensor, rows, columns, type, { merge, scaling, searched });
   }
 
-  /** A small matrix, whose numbers stay exactly what they are. */
+  /** A small matrix, whose numbers stay exactly what they are, unless they are scaled. */
   small(name: string, rows: number, columns: number): Matrix {
     const tensor = this.#get(name, [rows, columns]);
-    return this.#planner.matrix(tensor, rows, columns, quickest(typeIn(tensor), this.#near));
+    const scaling = this.#scaling(name);
+    const type = scaling ? floatOf(typeIn(tensor)) : typeIn(tensor);
+    return this.#planner.matrix(tensor, rows, columns, quickest(type, this.#near), { scaling });
   }
 
   /** Several small matrices that the file keeps in one tensor, with float weights. */
@@ -116,7 +129,11 @@ export class Tensors {
         `Tensor ${tensor.fileName} in ${this.#file.name} holds ${tensor.form}, where ${form} is needed.`,
       );
     }
-    return { tensor, form: tensor.form ? "x" : form, times: count / size };
+    return { tensor, form: tensor.form ? "x" : form, times: count / size, scaling: this.#scaling(name) };
+  }
+
+  #scaling(name: string): Scaling | undefined {
+    return typeof this.#type === "object" ? this.#type.equalizer.scalingOf(name) : undefined;
   }
 
   #get(name: string, shape?: readonly number[]): TensorInfo {

@@ -13,6 +13,7 @@ import { vocabularyToGguf } from "../weights/gguf-vocabulary.ts";
 import { type GgufName, ggufNames } from "../weights/names-gguf.ts";
 import type { Config } from "./config.ts";
 import { exactType, type Output, type Part } from "./pieces.ts";
+import type { Prepared } from "./recipes.ts";
 
 /** What `general.file_type` says of a file whose matrices have this type: llama.cpp's `llama_ftype`. */
 const FILE_TYPES = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q8_0: 7, q5_0: 8, q5_1: 9, bf16: 32 } as const satisfies Partial<
@@ -28,6 +29,9 @@ const QUANTIZATION_VERSION = 2;
 /** No state that RWKV has limits how long a text may be; llama.cpp's converter says so. */
 const CONTEXT_LENGTH = 1 << 20;
 
+/** What a recipe makes, with scales that are searched for. */
+const SEARCHED: readonly DType[] = ["q4_0", "q5_0"];
+
 /** Small matrices that decide much: low-rank maps. They stay as they are. */
 const LOW_RANK = /\.time_mix_([wavg][12]|decay_w[12])\.weight$/;
 
@@ -38,13 +42,14 @@ export interface GgufModel {
 }
 
 /**
- * `type`: what the large matrices become, embedding and head included; else they stay as they are. Those whose rows are no
+ * `type`: what the large matrices become, embedding and head included, all of them or by a recipe; else they stay as they are. With a
+ * recipe an embedding of floats becomes q8_0. Those whose rows are no
  * multiple of the type's block stay too. Low-rank maps keep their type, but bfloat16 becomes f32, as not all that reads GGUF
  * multiplies it; all vectors are f32.
  *
  * Errors: `unsupported` for what llama.cpp does not run, saying why.
  */
-export function toGguf(file: TensorFile, config: Config, type?: ConvertType): GgufModel {
+export function toGguf(file: TensorFile, config: Config, type?: ConvertType | Prepared): GgufModel {
   if (config.version !== "6" && config.version !== "7")
     throw refusal(file, `it is RWKV-${config.version}, and GGUF is defined for versions 6 and 7`);
   if (!file.tensors.has("blocks.0.ln0.weight"))
@@ -52,7 +57,8 @@ export function toGguf(file: TensorFile, config: Config, type?: ConvertType): Gg
   if (file.tensors.has("head.bias")) throw refusal(file, "its head has a bias, which llama.cpp does not know");
   const names = ggufNames(`rwkv${config.version}`, config.layers);
   const outputs = names.map((name) => outputOf(file, config, name, type));
-  const fileType = FILE_TYPES[(type ?? mostOf(outputs)) as ConvertType] as number | undefined;
+  const most = typeof type === "string" ? type : mostOf(outputs);
+  const fileType = FILE_TYPES[most as ConvertType] as number | undefined;
   return { metadata: metadataOf(file, config, fileType), outputs };
 }
 
@@ -60,14 +66,26 @@ function refusal(file: TensorFile, why: string): RwkvError {
   return new RwkvError("unsupported", `${file.name} cannot become GGUF: ${why}; safetensors can hold it`);
 }
 
-function outputOf(file: TensorFile, config: Config, { name, kind, names }: GgufName, type?: ConvertType): Output {
+function outputOf(
+  file: TensorFile,
+  config: Config,
+  { name, kind, names }: GgufName,
+  type?: ConvertType | Prepared,
+): Output {
   const tensors = names.map((official) => tensorOf(file, official));
   const [first] = tensors;
+  const scalingOf = (official: string) => (typeof type === "object" ? type.equalizer.scalingOf(official) : undefined);
   if (kind === "matrix" || kind === "matrices") {
-    const part: Part = { tensor: first, turned: first.transposed };
-    return { name, shape: first.shape, dtype: matrixType(name, part, type), parts: [part] };
+    const part: Part = { tensor: first, turned: first.transposed, scaling: scalingOf(names[0]) };
+    const dtype = matrixType(name, part, typeof type === "object" ? recipeType(names[0], first, type) : type);
+    return {
+      name,
+      shape: first.shape,
+      dtype,
+      parts: [{ ...part, searched: typeof type === "object" && SEARCHED.includes(dtype) }],
+    };
   }
-  const parts = tensors.map((tensor) => ({ tensor }));
+  const parts = tensors.map((tensor, i) => ({ tensor, scaling: scalingOf(names[i]) }));
   const count = first.shape.reduce((a, b) => a * b, 1);
   return { name, shape: vectorShape(name, parts.length, count, config), dtype: "f32", parts };
 }
@@ -91,6 +109,12 @@ function matrixType(name: string, part: Part, type: ConvertType | undefined): DT
   const exact = exactType(part);
   if (LOW_RANK.test(name)) return exact === "bf16" ? "f32" : exact;
   return type && part.tensor.shape.at(-1)! % DTYPES[type].values === 0 ? type : exact;
+}
+
+/** What a recipe makes of a matrix. An embedding is only looked up: 8 bits of it cost no time. */
+function recipeType(official: string, { dtype }: TensorInfo, recipe: Prepared): ConvertType | undefined {
+  if (official !== "emb.weight") return recipe.typeOf(official);
+  return DTYPES[dtype].values === 1 ? "q8_0" : undefined;
 }
 
 /** The type that most of the numbers have. */

@@ -8,11 +8,12 @@ import { memoryStore } from "../../src/bytes/store.ts";
 import { arrange, EngineHost } from "../../src/engine/host.ts";
 import { Planner } from "../../src/engine/planner.ts";
 import type { Platform, WorkerHandle } from "../../src/engine/platform.ts";
-import type { WeightType } from "../../src/engine/weight-types.ts";
+import { isRecipe, type Recipe, type WeightType } from "../../src/engine/weight-types.ts";
 import { type Config, configOf } from "../../src/model/config.ts";
 import { loadTensors } from "../../src/model/load.ts";
 import { applyLora } from "../../src/model/lora.ts";
 import { planOf } from "../../src/model/plan.ts";
+import { measure, prepare } from "../../src/model/recipes.ts";
 import { Tensors } from "../../src/model/tensors.ts";
 import type { TensorFile } from "../../src/types.ts";
 
@@ -20,7 +21,7 @@ export interface Options {
   /** 0: beside the test. */
   threads?: number;
   build?: "plain" | "relaxed";
-  weights?: WeightType;
+  weights?: WeightType | Recipe;
   /** Most tokens in one step. */
   rows?: number;
   lora?: TensorFile;
@@ -68,10 +69,14 @@ export async function run(file: TensorFile, tokens: readonly number[], options: 
   const config = configOf(file);
   const planner = new Planner({ rows, ranks: arrangement.threads, sessions: 1, near });
   const tuned = lora && applyLora(file, lora, {}, config.rescaleEvery);
-  const spec = await planOf(config, new Tensors(tuned?.file ?? file, planner, weights, tuned?.merges), planner);
+  const own = tuned?.file ?? file;
+  const recipe = isRecipe(weights) ? prepare(own) : undefined;
+  const type = isRecipe(weights) ? recipe : weights;
+  const spec = await planOf(config, new Tensors(own, planner, type, tuned?.merges), planner);
   const module = await platform.kernels(arrangement.build);
   const engine = await EngineHost.start(platform, arrangement, workers, module, spec);
   try {
+    if (recipe) await measure(recipe, platform, planner.loads);
     await loadTensors(engine, spec, planner.loads);
     await engine.request({ kind: "open", session: 0 });
     const logits: Float32Array[] = [];
