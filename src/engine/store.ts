@@ -47,7 +47,11 @@ export class Store {
     const converted = staging + stagingBytes;
     if (kind === "vector") {
       kernels.to_f32(converted, staging, source, columns, converted + align(columns * 4, 128));
-      if (scaling) this.#scale(converted, scaling, columns, 0, 1, changeRoom(0, columns));
+      if (scaling) {
+        const room = changeRoom(0, columns);
+        this.#place(room.byColumns, new Float32Array(scaling.columns!));
+        this.#scale(converted, scaling, columns, 0, 1, room);
+      }
       kernels.spread(address, converted, columns, times!, FORMS[form!]);
       return;
     }
@@ -60,6 +64,7 @@ export class Store {
     const scratch = converted + align(PIECE * stored);
     const room = changeRoom(merge?.rank ?? 0, columns);
     const { f32 } = WEIGHT_TYPES;
+    if (scaling?.columns) this.#place(room.byColumns, new Float32Array(scaling.columns));
     for (let r = 0; r < rows; r += PIECE) {
       const count = Math.min(PIECE, rows - r);
       const own = staging + r * per;
@@ -106,7 +111,7 @@ export class Store {
     }
   }
 
-  /** Multiplies `count` rows of f32, those from `r` on of the rows that came, by their factors. */
+  /** Multiplies `count` rows of f32, those from `r` on of the rows that came, by their factors; those of columns are in place. */
   #scale(
     at: number,
     { columns: byColumns, rows: byRows }: NonNullable<Rows["scaling"]>,
@@ -116,13 +121,19 @@ export class Store {
     room: ChangeRoom,
   ): void {
     const { changing } = this.#spec;
-    const place = (offset: number, factors: Float32Array): number => {
-      new Float32Array(this.#memory.buffer, changing + offset, factors.length).set(factors);
-      return changing + offset;
-    };
-    const inColumns = byColumns ? place(room.byColumns, new Float32Array(byColumns)) : 0;
-    const inRows = byRows ? place(room.byRows, new Float32Array(byRows, r * 4, count)) : 0;
-    this.#kernels.scale(at, count, columns, inColumns, inRows);
+    if (byRows) this.#place(room.byRows, new Float32Array(byRows, r * 4, count));
+    this.#kernels.scale(
+      at,
+      count,
+      columns,
+      byColumns ? changing + room.byColumns : 0,
+      byRows ? changing + room.byRows : 0,
+    );
+  }
+
+  /** Puts factors where `#scale` looks for them. */
+  #place(offset: number, factors: Float32Array): void {
+    new Float32Array(this.#memory.buffer, this.#spec.changing + offset, factors.length).set(factors);
   }
 
   /** Throws `RwkvError` "weights" unless all numbers of `rows` rows at `at` are finite; `first`: the tensor's first row there. */

@@ -106,34 +106,37 @@ export class Equalizer {
     const sums = new Map<TensorInfo, Float64Array>();
     const tensors = this.#groups.flatMap(({ measured }) => measured).sort((a, b) => a.offset - b.offset);
     const converter = new Converter(kernels);
-    for (const tensor of tensors) sums.set(tensor, await squares(tensor, converter, onRead, signal));
+    const into = new ArrayBuffer(PIECE_NUMBERS * 4);
+    for (const tensor of tensors) sums.set(tensor, await squares(tensor, converter, into, onRead, signal));
     for (const { measured, apply } of this.#groups) apply(ratiosOf(measured.map((tensor) => sums.get(tensor)!)));
   }
 }
 
-/** The sum of the squares of each column (of inputs), in float64. */
+/** The sum of the squares of each column (of inputs), in float64. `into`: room for a piece. */
 async function squares(
   { source, offset, bytes, dtype, shape, transposed }: TensorInfo,
   converter: Converter,
+  into: ArrayBuffer,
   onRead: (bytes: number) => void,
   signal?: AbortSignal,
 ): Promise<Float64Array> {
   const [rows, columns] = shape as [number, number];
   const sums = new Float64Array(columns);
   const piece = bytesOf(dtype, PIECE_NUMBERS)!;
-  const into = new ArrayBuffer(piece);
-  let at = 0;
+  // Column by column, so many numbers in a row belong to one.
+  const repeat = transposed ? rows : 1;
+  let [column, step] = [0, 0];
   for (let done = 0; done < bytes; done += piece) {
     const read = await source.read(offset + done, Math.min(piece, bytes - done), signal, into);
     const count = (read.length / DTYPES[dtype].bytes) * DTYPES[dtype].values;
     const { buffer, byteOffset } = converter.convert(read, dtype, "f32", count).bytes;
     const numbers = new Float32Array(buffer, byteOffset, count);
-    if (transposed) {
-      for (const x of numbers) sums[Math.floor(at++ / rows)]! += x * x;
-    } else {
-      for (const x of numbers) {
-        sums[at]! += x * x;
-        if (++at === columns) at = 0;
+    for (let i = 0; i < count; i++) {
+      const x = numbers[i]!;
+      sums[column]! += x * x;
+      if (++step === repeat) {
+        step = 0;
+        if (++column === columns) column = 0;
       }
     }
     onRead(read.length);

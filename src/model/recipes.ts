@@ -1,8 +1,8 @@
 /**
  * Recipes: which large matrix becomes which type, so that bits go where they count. docs/formats.md has what each costs.
  *
- * `q4_mix`: 4-bit codes whose scales are searched for, in matrices that were equalised before; 5 bits for the head, and for the time
- * mixing's value, which all later layers take part in; as long as that is at most 5 bits per weight, scales included.
+ * `q4_mix`: 4-bit codes whose scales are searched for, in matrices that were equalised before; 5 bits for the head and for the time
+ * mixing's value, whose errors cost most for their size; as long as that is at most 5 bits per weight, scales included.
  */
 import type { Platform } from "../engine/platform.ts";
 import type { Load } from "../engine/spec.ts";
