@@ -59,7 +59,10 @@ const refusals: [args: string[], message: RegExp][] = [
   [["quantize", input, at("folder.gguf"), "q8_0"], /is not a file that can be replaced/],
   [["quantize", input, at("no/where.gguf"), "q8_0"], /cannot write a file in .*no: there is no such folder/],
   [["quantize", input, at("in.gguf/out.gguf"), "q8_0"], /cannot write a file in .*in\.gguf: it is not in a folder/],
-  [["quantize", input, out, "q4_k"], /<TYPE> must be one of f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, q4_mix, not "q4_k"/],
+  [
+    ["quantize", input, out, "q4_k"],
+    /<TYPE> must be one of f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, q4_mix, not "q4_k"/,
+  ],
   [["convert", input, out, "--type", "q4_k"], /--type must be one of f32, .*, not "q4_k"; see rwkv convert --help/],
   [
     ["convert", input, at("out.pth")],
