@@ -1,6 +1,6 @@
 // src/ → dist/*.js: each public entry becomes a file; what few need is loaded when it is needed, from files of its own (the budgets
 // are in test/package/size.test.ts). Names are shortened; the source maps bring them back.
-import { chmodSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { type BuildOptions, build, type Plugin } from "esbuild";
@@ -87,12 +87,27 @@ async function write(options: BuildOptions): Promise<string[]> {
   return Object.keys(metafile!.outputs).map((path) => basename(path));
 }
 
+/** What is bundled into the command line, each with its licence, as these licences want it. */
+function licences(): string {
+  const texts = ["citty", "echarts", "zrender", "echarts/node_modules/tslib"].map((name) => {
+    const folder = `node_modules/${name}`;
+    const { version, license } = JSON.parse(readFileSync(`${folder}/package.json`, "utf8"));
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) =>
+      /^(licenses[\\/])?(LICENSE|NOTICE)[^\\/]*$/.test(file),
+    );
+    const parts = files.sort().map((file) => readFileSync(join(folder, file), "utf8").trim());
+    return [`${basename(name)} ${version} (${license})`, ...parts].join("\n\n");
+  });
+  return `${texts.join(`\n\n${"-".repeat(80)}\n\n`)}\n`;
+}
+
 /** Bundles all entries into dist/ and removes what earlier builds left there. */
 export async function bundle(): Promise<void> {
   const written = new Set<string>();
   for (const bundles of [() => WORKERS, entries, inline])
     for (const one of bundles()) for (const name of await write(one)) written.add(name);
   chmodSync("dist/cli.js", 0o755);
+  writeFileSync("dist/licenses.txt", licences());
   for (const name of readdirSync("dist")) {
     if (/\.js(\.map)?$/.test(name) && !written.has(name)) rmSync(join("dist", name));
   }

@@ -18,6 +18,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
   // The library with its kernels, its workers' script and the vocabulary in it.
   "src/index.ts": "dist/inline.js",
   "src/cli/shipped.ts": "scripts/executable/shipped.ts",
+  "src/cli/lab.ts": "scripts/executable/lab.ts",
 };
 
 /** Writes the program and the model into a folder: all that an executable is made of beside the runtime. */
@@ -37,7 +38,7 @@ export async function writeParts(folder: string): Promise<void> {
       {
         name: "everything inside",
         setup({ onResolve }) {
-          onResolve({ filter: /\/(index|shipped)\.ts$/ }, ({ path, resolveDir }) => {
+          onResolve({ filter: /\/(index|shipped|lab)\.ts$/ }, ({ path, resolveDir }) => {
             const instead = INSTEAD[relative(".", resolve(resolveDir, path)).replaceAll("\\", "/")];
             return instead ? { path: resolve(instead) } : undefined;
           });

@@ -23,6 +23,12 @@ export interface Command {
   run(given: Given): Promise<void>;
 }
 
+/** Commands under one name, each loaded when it is asked for; its own name is that of the group and one word more. */
+export interface Group {
+  readonly meta: Command["meta"];
+  readonly commands: Readonly<Record<string, () => Promise<Command | Group>>>;
+}
+
 /** What a command was given. */
 export interface Given {
   /** Options and words by name; of an option given twice the last. */

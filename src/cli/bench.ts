@@ -5,6 +5,7 @@ import type { Model, Session } from "../index.ts";
 import { type Command, type Given, numberOf, type Range, UsageError } from "./arguments.ts";
 import { interruption } from "./interrupt.ts";
 import { loadModel, modelArgs, modelOptions, threadsOf } from "./model.ts";
+import { columns } from "./table.ts";
 import { Progress, printable, write } from "./terminal.ts";
 
 const TOKENS: Range = { low: 1, high: 1_000_000, integer: true };
@@ -178,16 +179,12 @@ function tableOf({ model, cpu, cores, runtime, prompt, tokens, runs, rows }: Rep
     ...[row.prefill, row.decode].flatMap(({ median, slowest }) => [rounded(median), rounded(slowest)]),
     `${row.mode}, ${row.build}`,
   ]);
-  const widths = head.map((text, i) => Math.max(text.length, ...cells.map((row) => row[i]!.length)));
-  const line = (row: readonly string[]) =>
-    row.map((cell, i) => (i < row.length - 1 ? cell.padStart(widths[i]!) : cell)).join("  ");
   return [
     `${model}`,
     `${cpu}, ${cores} cores, ${runtime}`,
     `Tokens per second, all texts together: the median of ${runs} runs, and the slowest`,
     "",
-    line(head),
-    ...cells.map(line),
+    ...columns([head, ...cells], [head.length - 1]),
   ].join("\n");
 }
 

@@ -4,6 +4,7 @@ import type { InspectOptions, ModelReport, TensorReport, TunedReport } from "../
 import type { Command, Given } from "./arguments.ts";
 import { interruption } from "./interrupt.ts";
 import { threadsOf } from "./model.ts";
+import { columns } from "./table.ts";
 import { printable, warn, write } from "./terminal.ts";
 
 export const inspect: Command = {
@@ -131,15 +132,7 @@ function table(tensors: readonly TensorReport[]): string[] {
     bytesText(bytes),
     [form ? `holds ${form}` : "", fileName === name ? "" : `in the file: ${fileName}`].filter(Boolean).join(", "),
   ]);
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) =>
-    oneLine(
-      row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    ),
-  );
+  return columns(rows, [0, 1, 2, 3, 4]).map(oneLine);
 }
 
 const oneLine = (text: string): string => text.replace(/[\t\n]/g, " ");

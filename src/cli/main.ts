@@ -4,48 +4,56 @@
 import { stripVTControlCharacters } from "node:util";
 import { type ArgsDef, type CommandDef, renderUsage } from "citty";
 import { version } from "../../package.json";
-import { type Command, readArguments, UsageError } from "./arguments.ts";
+import { type Command, type Group, readArguments, UsageError } from "./arguments.ts";
 import { Interrupted } from "./interrupt.ts";
 import { hasColors, printable, write } from "./terminal.ts";
 
-const meta = { name: "rwkv", version, description: "RWKV language models on the CPU" };
 /** Each is loaded when it is asked for: the others cost it nothing. Without a prototype, so that `rwkv constructor` is no command. */
-const commands: Record<string, () => Promise<Command>> = {
-  __proto__: null!,
-  run: async () => (await import("./run.ts")).run,
-  chat: async () => (await import("./chat.ts")).chat,
-  eval: async () => (await import("./eval.ts")).evaluate,
-  bench: async () => (await import("./bench.ts")).bench,
-  inspect: async () => (await import("./inspect.ts")).inspect,
-  convert: async () => (await import("./convert.ts")).convert,
-  quantize: async () => (await import("./convert.ts")).quantize,
+const program: Group = {
+  meta: { name: "rwkv", description: "RWKV language models on the CPU" },
+  commands: {
+    __proto__: null!,
+    run: async () => (await import("./run.ts")).run,
+    chat: async () => (await import("./chat.ts")).chat,
+    eval: async () => (await import("./eval.ts")).evaluate,
+    bench: async () => (await import("./bench.ts")).bench,
+    inspect: async () => (await import("./inspect.ts")).inspect,
+    convert: async () => (await import("./convert.ts")).convert,
+    quantize: async () => (await import("./convert.ts")).quantize,
+    lab: async () => (await import("./lab.ts")).lab,
+  },
 };
+
 /** What help is written from. */
-const described = ({ meta, args }: Command): CommandDef => ({ meta, args: args as ArgsDef });
-const program: CommandDef = {
-  meta,
-  subCommands: Object.fromEntries(
-    Object.entries(commands).map(([name, command]) => [name, async () => described(await command())]),
-  ),
-};
+const described = (command: Command | Group): CommandDef =>
+  "commands" in command
+    ? {
+        meta: command === program ? { ...command.meta, version } : command.meta,
+        subCommands: Object.fromEntries(
+          Object.entries(command.commands).map(([name, load]) => [name, async () => described(await load())]),
+        ),
+      }
+    : { meta: command.meta, args: command.args as ArgsDef };
 
 const HELP = ["--help", "-h"];
 const VERSION = ["--version", "-v"];
 
-async function main([name, ...rest]: string[]): Promise<void> {
-  if (name === undefined || HELP.includes(name)) return await help(program);
-  if (VERSION.includes(name)) return await write(process.stdout, `${version}\n`);
-  if (name.startsWith("-")) throw new UsageError(`unknown option ${name}`);
-  const command = await commands[name]?.();
-  if (!command) throw new UsageError(`unknown command "${name}"`);
+async function main([name, ...rest]: string[], group = program): Promise<void> {
+  const parent = group === program ? undefined : group;
+  if (name === undefined || HELP.includes(name)) return await help(group);
+  if (!parent && VERSION.includes(name)) return await write(process.stdout, `${version}\n`);
+  if (name.startsWith("-")) throw new UsageError(`unknown option ${name}`, parent?.meta.name);
+  const command = await group.commands[name]?.();
+  if (!command) throw new UsageError(`unknown command "${name}"`, parent?.meta.name);
+  if ("commands" in command) return await main(rest, command);
   const end = rest.indexOf("--");
-  if ((end < 0 ? rest : rest.slice(0, end)).some((arg) => HELP.includes(arg)))
-    return await help(described(command), program);
+  if ((end < 0 ? rest : rest.slice(0, end)).some((arg) => HELP.includes(arg))) return await help(command);
   await command.run(readArguments(command, rest));
 }
 
-async function help(command: CommandDef, parent?: CommandDef): Promise<void> {
-  const usage = (await renderUsage(command, parent)).replace(/ +$/gm, "").trimEnd();
+async function help(command: Command | Group): Promise<void> {
+  const parent = command === program ? undefined : described(program);
+  const usage = (await renderUsage(described(command), parent)).replace(/ +$/gm, "").trimEnd();
   await write(process.stdout, `${hasColors(process.stdout) ? usage : stripVTControlCharacters(usage)}\n`);
 }
 

@@ -1,0 +1,10 @@
+/** `rwkv lab`: experiments that show what RWKV can do and what it costs, each with a page in docs/lab/. */
+
+import type { Group } from "./arguments.ts";
+
+export const lab: Group = {
+  meta: { name: "lab", description: "Experiments: what RWKV can do, and what it costs" },
+  commands: {
+    __proto__: null!,
+  },
+};
