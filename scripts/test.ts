@@ -1,6 +1,7 @@
 // `npm test [word ...]`: builds, then runs every test, or those whose path contains one of the words. Each file of
-// test/**/*.test.ts runs in a process of its own. The type check and the style check count as a test each. The last
-// line is `N passed, N failed`.
+// test/**/*.test.ts runs in a process of its own. The type check and the style check count as a test each. A file that
+// fails while others run beside it is run once more alone, and said to be unsteady if it passes then. The last line is
+// `N passed, N failed`.
 import { readdirSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -12,12 +13,22 @@ import { judge, tally, type Verdict } from "./test/judge.ts";
 
 /** Seconds a test file may take; generous, for it decides nothing but when to give up on a file that hangs. */
 const LIMIT = 1800;
+/** More files than this that fail are no accident of a busy machine: none of them is run again. */
+const ACCIDENTS = 4;
 const words = process.argv.slice(2);
 const total: Verdict = { passed: 0, failed: 0, skipped: 0 };
 
-/** Says how one file or step went, with all it printed if it did not go well. */
+/** Says how one file or step went, with all it printed if it did not go well, and counts it. */
 function report(name: string, finished: Finished, verdict: Verdict): void {
+  count(verdict);
+  say(name, finished, verdict);
+}
+
+function count(verdict: Verdict): void {
   for (const key of ["passed", "failed", "skipped"] as const) total[key] += verdict[key];
+}
+
+function say(name: string, finished: Finished, verdict: Verdict): void {
   const bad = verdict.failed > 0;
   if (bad) console.log(finished.output.trimEnd());
   // What a file leaves out, and why, is said even when all the rest is well.
@@ -67,17 +78,37 @@ async function compile(files: string[]): Promise<string[]> {
   return Object.keys(metafile.inputs);
 }
 
-/** Runs the compiled files, as many at a time as there are cores. */
+function runFile(file: string): Promise<Finished> {
+  const compiled = file.replace(/^test/, "build/test").replace(/\.ts$/, ".js");
+  return run(process.execPath, ["--enable-source-maps", compiled], LIMIT);
+}
+
+/** Runs the compiled files, as many at a time as there are cores, then those that failed once more, one by one. */
 async function runAll(files: string[]): Promise<void> {
   const queue = files.values();
+  const bad: { file: string; verdict: Verdict }[] = [];
   const lane = async () => {
     for (const file of queue) {
-      const compiled = file.replace(/^test/, "build/test").replace(/\.ts$/, ".js");
-      const finished = await run(process.execPath, ["--enable-source-maps", compiled], LIMIT);
-      report(file, finished, judge(finished));
+      const finished = await runFile(file);
+      const verdict = judge(finished);
+      if (verdict.failed === 0) report(file, finished, verdict);
+      else {
+        say(file, finished, verdict);
+        bad.push({ file, verdict });
+      }
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  for (const { file, verdict } of bad) {
+    if (bad.length > ACCIDENTS) {
+      count(verdict);
+      continue;
+    }
+    console.log(`Once more, alone: ${file}`);
+    const again = await runFile(file);
+    report(file, again, judge(again));
+    if (judge(again).failed === 0) console.log(`UNSTEADY ${file}: failed beside others, passed alone`);
+  }
 }
 
 /** Installs the other runtimes when they are missing or others than the lock file says. */

@@ -6,7 +6,7 @@ import { stripVTControlCharacters } from "node:util";
 export const hasTerminals = /util-linux/.test(String(spawnSync("script", ["--version"]).stdout ?? ""));
 
 /** Seconds until somebody who waits in vain gives up. */
-const PATIENCE = 60;
+const PATIENCE = 240;
 
 export interface Step {
   /** What has to appear, since the last step, before something is typed. */
@@ -46,6 +46,7 @@ export function typed(args: string[], steps: Step[]): Promise<{ code: number | n
     child.on("error", reject);
     child.on("close", (code) => {
       clearTimeout(timer);
+      if (code !== 0) shown += `\n(exit code ${code})`;
       if (waiting.length > 0) reject(new Error(`ended before ${waiting[0]!.after} appeared; it showed:\n${shown}`));
       else resolve({ code, shown });
     });
