@@ -74,6 +74,8 @@ export interface GenerationResult {
   readonly stop?: { readonly token: number } | { readonly text: string };
   /** Tokens of the prompt, and of the text. */
   readonly promptTokens: number;
+  /** With a `prefixCache`: how many of the prompt's did not have to be read. */
+  readonly cachedTokens?: number;
   readonly tokens: number;
   /** With `logprobs`: that of the text, the sum over its tokens. */
   readonly logprob?: number;
@@ -446,6 +448,7 @@ export class Generation implements AsyncIterable<Part> {
       ...this.#finish!,
       promptTokens: this.#setup.prompt.length,
       tokens: this.#whole + this.#rest.length,
+      ...(this.#running?.cached !== undefined && { cachedTokens: this.#running.cached }),
       ...(this.#setup.wanted.speculate && { guessed: { proposed: this.#guessed[0], accepted: this.#guessed[1] } }),
       ...(this.#setup.wanted.scores && { logprob: this.#parts.logprob }),
       seed: this.seed,

@@ -65,7 +65,7 @@ export function choiceOf({ spec, text }: Shared, options: CandidateOptions): Cho
 export async function candidates(
   shared: Shared,
   session: number,
-  prompt: Uint32Array,
+  read: { readonly prompt: Uint32Array; readonly cached?: number },
   { n, bestOf, wanted, stops }: Choice,
   options: CandidateOptions,
 ): Promise<Candidate[]> {
@@ -84,9 +84,9 @@ export async function candidates(
     const words = [Number(seed & 0xffffffffn), Number(seed >> 32n)] as const;
     const own: Wanted = { ...wanted, sampling: { ...wanted.sampling, seed: words } };
     const generation = new Generation({
-      start: (listener, until, cancelled) => begin(shared, session, prompt, own, listener, until, cancelled),
+      start: (listener, until, cancelled) => begin(shared, session, read, own, listener, until, cancelled),
       tokenizer: shared.text.tokenizer,
-      prompt,
+      prompt: read.prompt,
       echo: false,
       wanted: own,
       stops,
@@ -135,7 +135,7 @@ export async function candidates(
 async function begin(
   { engine, aside }: Shared,
   session: number,
-  seen: Uint32Array,
+  { prompt: seen, cached }: { readonly prompt: Uint32Array; readonly cached?: number },
   wanted: Wanted,
   listener: Parameters<Setup["start"]>[0],
   until: number,
@@ -146,5 +146,5 @@ async function begin(
   const tokens = new Uint32Array();
   const running = engine.generate({ session, aside: true, tokens, seen, keeps: false, until, ...wanted }, listener);
   running.done.then(free, free);
-  return running;
+  return { ...running, cached };
 }

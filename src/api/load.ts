@@ -1,9 +1,11 @@
 /** From a source to a model. */
 
 import { NUMERICS, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
+import { numberOption } from "../checks.ts";
 import { EngineHost } from "../engine/host.ts";
 import { Planner } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
+import type { EngineSpec } from "../engine/spec.ts";
 import { isRecipe, tileKind, tileNibbles, type WeightType } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import { configOf } from "../model/config.ts";
@@ -16,6 +18,7 @@ import { openTuned, openWeights } from "../weights/open.ts";
 import type { Model } from "./model.ts";
 import { Places } from "./places.ts";
 import { arrangementOf, type PlanOptions } from "./plan.ts";
+import type { PrefixCache } from "./prefix-cache.ts";
 import { type ModelSource, type SourceOptions, sourceOf, warnOf } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
@@ -36,6 +39,10 @@ export interface LoadOptions extends SourceOptions, PlanOptions {
    * Default: the file's own, one beside it, or by the model's number of tokens; see docs/tokenizers.md.
    */
   vocabulary?: VocabularyOption;
+  /**
+   * Bytes of states to keep behind texts that were read, for texts that begin alike; docs/sessions.md says more. Default 0: none are kept.
+   */
+  prefixCache?: number;
   /** Called as tensors arrive. */
   onProgress?: (progress: LoadProgress) => void;
   /** @internal Most tokens in one step, and the first address; for tests. */
@@ -61,6 +68,7 @@ function tileOf(type: WeightType): string {
 
 export async function loadModel(own: Platform, from: ModelSource, options: LoadOptions = {}): Promise<Model> {
   const { weights, lnXEpsilon, signal } = options;
+  const prefixCache = numberOption("prefixCache", options.prefixCache, 0, { low: 0, high: Number.MAX_SAFE_INTEGER });
   const { platform, arrangement, planner: plan } = await arrangementOf(own, options, signal);
   if (lnXEpsilon !== undefined && !isPositive(lnXEpsilon)) {
     throw new RwkvError("input", `lnXEpsilon must be a number above 0, not ${lnXEpsilon}.`);
@@ -91,12 +99,18 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
     if (lora) change = await openTuned(await sourceOf(platform, lora.source, options), signal);
     if (change) warnOf(change, options.onWarning);
     const tuned = merging && change && merging.applyLora(file, change, lora, config.rescaleEvery);
-    const planner = new Planner({ ...plan, rows: options.rows ?? plan.rows, base: options.base });
+    const planner = new Planner({ ...plan, rows: options.rows ?? plan.rows, base: options.base, cache: prefixCache });
     const base = tuned?.file ?? file;
     const recipes = isRecipe(weights) ? await import("../model/recipes.ts") : undefined;
     const recipe = recipes?.prepare(base);
     const type = isRecipe(weights) ? recipe : weights;
     const spec = await planOf(config, new Tensors(base, planner, type, tuned?.merges), planner);
+    if (prefixCache > 0 && spec.cached === 0) {
+      throw new RwkvError(
+        "input",
+        `A prefixCache of ${prefixCache} bytes is too small, or there is no memory for it: a state has ${spec.slotBytes}.`,
+      );
+    }
     const text = await chooseTokenizer(platform, options.vocabulary, file, source, config.vocab, signal);
     engine = await EngineHost.start(platform, arrangement, workers, await compiling, spec);
     const { onProgress } = options;
@@ -140,8 +154,9 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
         text,
         template: file.facts.get("chat_template")?.toString(),
         sessions: new Places(spec.sessions),
-        inner: new Places(spec.places - spec.sessions, spec.sessions),
+        inner: new Places(spec.places - spec.sessions - spec.cached, spec.sessions),
         aside: new Places(ASIDE),
+        cache: await cacheOf(engine, spec),
       },
       {
         name,
@@ -179,6 +194,15 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
     await change?.close();
     await (file ?? source).close();
   }
+}
+
+async function cacheOf(
+  engine: EngineHost,
+  { cached, places, slotBytes }: EngineSpec,
+): Promise<PrefixCache | undefined> {
+  if (cached === 0) return undefined;
+  const { PrefixCache } = await import("./prefix-cache.ts");
+  return new PrefixCache(engine, slotBytes, cached, places - cached);
 }
 
 /** Whether it is a number above 0 also as f32. */

@@ -4,7 +4,7 @@ import type { Recipe } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import type { GenerateOptions, Generation } from "../generate.ts";
 import type { LoraInfo } from "../model/lora.ts";
-import { encodeState } from "../model/state.ts";
+import { combineStates, encodeState } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { CacheReport } from "../types.ts";
 import { openTuned } from "../weights/open.ts";
@@ -12,6 +12,7 @@ import type { Candidate, CandidateOptions } from "./candidates.ts";
 import type { Chat, ChatOptions } from "./chat.ts";
 import type { DraftSource } from "./draft.ts";
 import type { ContinuationScore, EmbedOptions, MeasureOptions, Perplexity, PerplexityOptions } from "./measures.ts";
+import type { PrefixCache } from "./prefix-cache.ts";
 import { type Prompt, Session, type Shared, tokensOf } from "./session.ts";
 import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
 import { tokenizerOf } from "./tokenizer.ts";
@@ -73,6 +74,11 @@ export class Model {
     return tokenizerOf(this.#shared.text);
   }
 
+  /** The states that are kept behind texts that were read; undefined unless `load` was told to keep any. */
+  get prefixCache(): PrefixCache | undefined {
+    return this.#shared.cache;
+  }
+
   /** A new session, or one that continues from what `session.save()` gave. */
   session(saved?: Uint8Array): Session {
     return new Session(this.#shared, { bytes: saved });
@@ -93,6 +99,15 @@ export class Model {
     } finally {
       await file.close();
     }
+  }
+
+  /**
+   * The weighted sum of saved states of this model, as one state: `[[a, 0.5], [b, 0.5]]` is their average. It stands at the position of the
+   * first one. What a model makes of such a state is up to you to find out. Throws `RwkvError` "state", "input", "unsupported".
+   */
+  combineStates(states: readonly (readonly [bytes: Uint8Array, weight: number])[]): Uint8Array<ArrayBuffer> {
+    const { spec, identity } = this.#shared;
+    return combineStates(states, identity, spec.state);
   }
 
   /** Generates from a prompt, in a session of its own that ends with it. */

@@ -39,6 +39,7 @@ export type {
   PerplexityOptions,
 } from "./measures.ts";
 export type { Model, ModelInfo } from "./model.ts";
+export type { PrefixCache } from "./prefix-cache.ts";
 export type { FeedOptions, Prompt, Session } from "./session.ts";
 export type { ModelSource, SourceOptions } from "./source.ts";
 export type { BpeVocabulary, VocabularyOption } from "./tokenizer.ts";

@@ -2,16 +2,16 @@
 
 import type { EngineHost, Listener, Running } from "../engine/host.ts";
 import type { Platform } from "../engine/platform.ts";
-import type { Done } from "../engine/protocol.ts";
 import type { EngineSpec } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
-import { type GenerateOptions, Generation, isConstrained, stopsOf, wantedOf } from "../generate.ts";
+import { type GenerateOptions, Generation, isConstrained, stopsOf, type Wanted, wantedOf } from "../generate.ts";
 import { decodeState, encodeState, type Identity } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Candidate, CandidateOptions } from "./candidates.ts";
 import type { DraftSource } from "./draft.ts";
 import type { ContinuationScore, MeasureOptions } from "./measures.ts";
 import type { Places } from "./places.ts";
+import type { PrefixCache, Reading } from "./prefix-cache.ts";
 import { anyOf } from "./signals.ts";
 import { type Chosen, tokenizerOf } from "./tokenizer.ts";
 
@@ -31,6 +31,8 @@ export interface Shared {
   readonly sessions: Places;
   readonly inner: Places;
   readonly aside: Places;
+  /** States behind texts that were read before, if they are kept. */
+  readonly cache?: PrefixCache;
 }
 
 /**
@@ -74,6 +76,8 @@ export class Session {
   #work: Promise<void> | undefined;
   /** Aborted when the session is closed. */
   readonly #closing = new AbortController();
+  /** All tokens that it has taken in, where they are known and somebody wants to know: the cache of states. */
+  #known: Uint32Array | undefined;
   #closed: Promise<void> | undefined;
 
   /** @internal Sessions come from `model.session()` and `session.fork()`. `inner`: a place that was waited for. */
@@ -91,6 +95,7 @@ export class Session {
     this.#places = from.inner === undefined ? sessions : shared.inner;
     this.#id = id;
     this.#position = saved?.position ?? from.session?.position ?? 0;
+    if (shared.cache) this.#known = from.session ? from.session.#known : saved ? undefined : new Uint32Array();
     this.#opened = saved
       ? engine.request({ kind: "restore", session: id, ...saved }, {}, undefined, [saved.state.buffer])
       : engine.request({ kind: "open", session: id, from: from.session ? from.session.#id : undefined });
@@ -105,7 +110,7 @@ export class Session {
   /** Takes in text or tokens; resolves to the new position. Aborted, it keeps what was committed: see `position`. */
   async feed(prompt: Prompt, options: FeedOptions = {}): Promise<number> {
     const tokens = this.#tokens(prompt);
-    await this.#ask({ kind: "feed", tokens }, { fed: options.onProgress }, options.signal);
+    await this.#ask((signal) => this.#feed(tokens, { fed: options.onProgress }, signal), options.signal);
     return this.#position;
   }
 
@@ -125,7 +130,13 @@ export class Session {
   async forward(ids: readonly number[] | Uint32Array, options: { signal?: AbortSignal } = {}): Promise<Float32Array[]> {
     const tokens = this.#tokens(ids);
     const logits: Float32Array[] = [];
-    await this.#ask({ kind: "forward", tokens }, { logits: (row) => logits.push(row) }, options.signal);
+    const { engine } = this.#shared;
+    const listener = this.#heard({ logits: (row) => logits.push(row) });
+    await this.#ask(async (signal) => {
+      const all = this.#all(tokens);
+      const work = engine.request({ kind: "forward", session: this.#id, tokens }, listener, signal);
+      await work.finally(() => this.#remember(all));
+    }, options.signal);
     return logits;
   }
 
@@ -137,12 +148,10 @@ export class Session {
     this.#check();
     if (!Array.isArray(continuations)) throw new RwkvError("input", "The continuations must be an array of prompts.");
     const tokens = continuations.map((one) => this.#tokens(one));
-    const stop = anyOf([options.signal, this.#closing.signal]);
-    const scored = this.#opened.then(async () => {
+    return await this.#ask(async (signal) => {
       const { scoreAll } = await import("./measures.ts");
-      return scoreAll(this.#shared, this.#id, tokens, stop);
-    });
-    return await this.#occupy(scored).finally(stop.release);
+      return scoreAll(this.#shared, this.#id, tokens, { signal });
+    }, options.signal);
   }
 
   /**
@@ -152,17 +161,12 @@ export class Session {
   async candidates(prompt: Prompt, options: CandidateOptions = {}): Promise<Candidate[]> {
     this.#check();
     const tokens = this.#prompt(prompt);
-    const shared = this.#shared;
-    const session = this.#id;
-    const stop = anyOf([options.signal, this.#closing.signal]);
-    const { signal } = stop;
-    const made = this.#opened.then(async () => {
+    return await this.#ask(async (signal) => {
       const { candidates, choiceOf } = await import("./candidates.ts");
-      const choice = choiceOf(shared, options);
-      await shared.engine.request({ kind: "feed", session, tokens }, this.#heard({}), signal);
-      return candidates(shared, session, tokens, choice, { ...options, signal });
-    });
-    return await this.#occupy(made).finally(stop.release);
+      const choice = choiceOf(this.#shared, options);
+      const cached = await this.#feed(tokens, {}, signal);
+      return candidates(this.#shared, this.#id, { prompt: tokens, cached }, choice, { ...options, signal });
+    }, options.signal);
   }
 
   /** Another session that stands where this one stands. Costs nothing until one of them moves. */
@@ -234,32 +238,21 @@ export class Session {
     throw new RwkvError("input", "There is nothing to continue: the session is new and the prompt is empty.");
   }
 
-  #generate(prompt: Prompt, options: GenerateOptions, keeps: boolean): Generation {
-    const { spec, text, engine } = this.#shared;
+  #generate(prompt: Prompt, options: GenerateOptions, shown: boolean): Generation {
+    const { spec, text } = this.#shared;
     const { tokenizer } = text;
     const wanted = wantedOf(options, { size: spec.vocab, tokenizer }, tokenizer?.eos ?? []);
     const stops = stopsOf(options);
     if (stops.length > 0) tokenizerOf(text);
     const tokens = this.#prompt(prompt);
-    const session = this.#id;
+    // What is kept for later has to stand where it says.
+    const keeps = shown || this.#known !== undefined;
     let begin = 0;
     const start = async (listener: Listener, until: number, signal: AbortSignal): Promise<Running> => {
       this.#check();
-      const starting = this.#opened.then(async () => {
-        signal.throwIfAborted();
-        const position = this.#position;
-        begin = position + tokens.length;
-        if (isConstrained(options)) {
-          const { constraintOf } = await import("./constraint.ts");
-          wanted.constraint = await constraintOf(this.#shared, options);
-          signal.throwIfAborted();
-        }
-        const request = { session, tokens, keeps, until, ...wanted };
-        const draft = options.speculate?.draft;
-        if (!draft) return engine.generate(request, this.#heard(listener));
-        const { drafted } = await import("./draft.ts");
-        const target = { shared: this.#shared, position, prompt: tokens, wanted };
-        return drafted(target, draft, listener, signal, (told) => engine.generate(request, this.#heard(told)));
+      const starting = this.#opened.then(() => {
+        begin = this.#position + tokens.length;
+        return this.#start(tokens, options, wanted, { keeps, until }, listener, signal);
       });
       const done = this.#occupy(starting.then((running) => running.done));
       done.catch(() => {}); // whoever awaits `starting` hears of it
@@ -282,17 +275,122 @@ export class Session {
     });
   }
 
-  async #ask(
-    body: { kind: "feed" | "forward"; tokens: Uint32Array },
+  async #start(
+    tokens: Uint32Array,
+    options: GenerateOptions,
+    wanted: Wanted,
+    terms: { keeps: boolean; until: number },
     listener: Listener,
-    signal?: AbortSignal,
-  ): Promise<Done> {
+    signal: AbortSignal,
+  ): Promise<Running> {
+    signal.throwIfAborted();
+    const { engine } = this.#shared;
+    const position = this.#position;
+    if (isConstrained(options)) {
+      const { constraintOf } = await import("./constraint.ts");
+      wanted.constraint = await constraintOf(this.#shared, options);
+      signal.throwIfAborted();
+    }
+    const all = this.#all(tokens);
+    // Scores of the prompt are to be had by reading it only.
+    const reading = wanted.scores?.prompt ? undefined : this.#look(all);
+    const { rest = tokens, marks, marked } = reading ?? {};
+    const request = { session: this.#id, tokens: rest, seen: reading && tokens, marks, ...terms, ...wanted };
+    const begin = (told: Listener) => engine.generate(request, this.#heard({ ...told, marked }));
+    const draft = options.speculate?.draft;
+    const target = { shared: this.#shared, position, prompt: tokens, wanted };
+    const said: number[] = [];
+    const hears: Listener = all
+      ? {
+          ...listener,
+          tokens: (ids, scores, guessed) => {
+            said.push(...ids);
+            listener.tokens?.(ids, scores, guessed);
+          },
+        }
+      : listener;
+    let running: Running;
+    try {
+      running = draft ? await (await import("./draft.ts")).drafted(target, draft, hears, signal, begin) : begin(hears);
+    } catch (error) {
+      reading?.end();
+      throw error;
+    }
+    if (!all) return running;
+    return this.#remembered(running, all, said, reading);
+  }
+
+  /** A generation whose tokens the session will know, and whose end the cache, if that was its own. */
+  #remembered(running: Running, before: Uint32Array, said: readonly number[], reading: Reading | undefined): Running {
+    let all: Uint32Array | undefined;
+    let whole = false;
+    const done = running.done.then(
+      (outcome) => {
+        reading?.end();
+        this.#remember(all);
+        if (whole && this.#known) this.#shared.cache?.keep(this.#id, this.#known);
+        return outcome;
+      },
+      (error) => {
+        reading?.end();
+        this.#known = undefined;
+        throw error;
+      },
+    );
+    return {
+      ...running,
+      done,
+      cached: reading?.cached ?? 0,
+      settle: (keep, then = new Uint32Array(), hurry = false) => {
+        all = joined(before, Uint32Array.from([...said.slice(0, keep), ...then]));
+        whole = !hurry;
+        running.settle(keep, then, hurry);
+      },
+    };
+  }
+
+  /** Takes in tokens; answers how many of them did not have to be read, with a cache. */
+  async #feed(tokens: Uint32Array, listener: Listener, signal: AbortSignal): Promise<number | undefined> {
+    const { engine } = this.#shared;
+    const all = this.#all(tokens);
+    const reading = this.#look(all);
+    const { rest = tokens, marks, marked } = reading ?? {};
+    try {
+      const request = { kind: "feed", session: this.#id, tokens: rest, marks } as const;
+      await engine.request(request, this.#heard({ ...listener, marked }), signal);
+    } finally {
+      reading?.end();
+      this.#remember(all);
+    }
+    return reading?.cached;
+  }
+
+  /** All that the session will have taken in with these tokens, if that is known. */
+  #all(tokens: Uint32Array): Uint32Array | undefined {
+    return this.#known && joined(this.#known, tokens);
+  }
+
+  /** Goes on from the longest beginning of `all` that the cache knows. */
+  #look(all: Uint32Array | undefined): Reading | undefined {
+    if (!all || all.length === this.#position) return undefined;
+    const reading = this.#shared.cache!.begin(this.#id, all, this.#position);
+    this.#position += reading.cached;
+    return reading;
+  }
+
+  /** It has taken in what it has of these tokens. */
+  #remember(all: Uint32Array | undefined): void {
+    this.#known = all && this.#position <= all.length ? all.slice(0, this.#position) : undefined;
+  }
+
+  /** Does something with the session, when it is open and until it is closed. */
+  async #ask<T>(work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     this.#check();
     const stop = anyOf([signal, this.#closing.signal]);
-    const { engine } = this.#shared;
-    const asked = this.#opened.then(() =>
-      engine.request({ ...body, session: this.#id }, this.#heard(listener), stop.signal),
-    );
+    const asked = this.#opened.then(() => {
+      stop.signal.throwIfAborted();
+      return work(stop.signal);
+    });
     return await this.#occupy(asked).finally(stop.release);
   }
 
@@ -315,4 +413,11 @@ export class Session {
       },
     };
   }
+}
+
+function joined(a: Uint32Array, b: Uint32Array): Uint32Array {
+  const both = new Uint32Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
 }

@@ -22,7 +22,7 @@ import { Heap } from "./heap.ts";
 import { type Hidden, type Job, left, runs, scoredOf, type Task, wantsOf } from "./jobs.ts";
 import { instantiate, type Kernels } from "./kernels.ts";
 import { createMemory } from "./memory.ts";
-import type { Finish, Port, Reply, Request } from "./protocol.ts";
+import type { Finish, Mark, Port, Reply, Request } from "./protocol.ts";
 import { readSlot, Slots, writeSlot } from "./slots.ts";
 import type { EngineSpec } from "./spec.ts";
 import { Store } from "./store.ts";
@@ -209,14 +209,14 @@ export class Engine {
     }
   }
 
-  #begin(request: { job: number; session?: number; tokens: Uint32Array }, task: Task): void {
+  #begin(request: { job: number; session?: number; tokens: Uint32Array; marks?: readonly Mark[] }, task: Task): void {
     if (this.#broken) throw this.#broken;
-    const { job: id, session, tokens } = request;
+    const { job: id, session, tokens, marks = [] } = request;
     const from = session === undefined ? this.#slots.fresh : this.#slotOf(session);
     // What is measured does not move the session on: it goes its own way from there.
     const aside = task.kind === "score" || task.kind === "hidden" || (task.kind === "generate" && task.wanted.aside);
     const place = aside ? { slot: this.#slots.retain(from) } : { session: session! };
-    this.#jobs.push({ id, place, task, tokens, at: 0, served: 0 });
+    this.#jobs.push({ id, place, task, tokens, at: 0, marks, served: 0 });
     this.#wake();
   }
 
@@ -230,6 +230,7 @@ export class Engine {
       job.tokens = Uint32Array.from([...tokens, ...then]);
     } else job.tokens = new Uint32Array();
     job.at = 0;
+    job.marks = [];
     job.task.release();
     job.task = { kind: "feed" };
     if (left(job) === 0) this.#done(job);
@@ -350,7 +351,8 @@ export class Engine {
       const before = wants === "scores" && job.at === 0 && position > 0 ? 1 : 0;
       const room = spec.heads - heads.length - before;
       const free = most - rows.length;
-      let take = Math.min(due, free, Math.max(1, free - others));
+      const [mark] = job.marks;
+      let take = Math.min(due, free, Math.max(1, free - others), mark ? mark.at - job.at : due);
       if (wants === "logits" || wants === "scores") take = Math.min(take, room);
       if (wants === "draw" && take === due && room === 0) take--;
       if (take <= 0) continue;
@@ -447,6 +449,12 @@ export class Engine {
     if (task.kind === "hidden") this.#pool(task, row, take, left(job) === take);
     job.at += take;
     this.#advance(job, slot!);
+    const [mark] = job.marks;
+    if (mark?.at === job.at) {
+      job.marks = job.marks.slice(1);
+      this.#stand(mark.place, this.#slots.retain(slot!));
+      this.#port.post({ kind: "marked", job: job.id, place: mark.place });
+    }
     if (task.kind === "generate" && (task.begun || left(job) === 0)) task.moved(slot!, take);
     if (left(job) > 0 && task.kind !== "forward") {
       this.#port.post({ kind: "fed", job: job.id, position: this.#slots.position(slot!) });

@@ -84,6 +84,8 @@ export interface Listener {
   /** There will be no more tokens. */
   ended?(finish: Finish): void;
   logits?(logits: Float32Array<ArrayBuffer>): void;
+  /** A mark was reached: another session stands there. */
+  marked?(place: number): void;
   /** The session's position after a commit. */
   fed?(position: number): void;
 }
@@ -105,6 +107,8 @@ interface Pending {
 export interface Running {
   /** When the session is settled, or the engine failed. */
   readonly done: Promise<Done>;
+  /** Tokens of the prompt that did not have to be read. */
+  readonly cached?: number;
   pace(read: number, sure: number, until: number): void;
   propose(tokens: readonly number[]): void;
   /** Once. `hurry`: without waiting for the end of a step that is under way. */
@@ -192,7 +196,7 @@ export class EngineHost {
   /** Starts a generation. It ends when it is settled; an engine that waits for its reader keeps no process alive. */
   generate(
     body: Omit<Request & { kind: "generate" }, "job" | "kind">,
-    listener: Pick<Listener, "tokens" | "ended" | "fed" | "scores">,
+    listener: Pick<Listener, "tokens" | "ended" | "fed" | "scores" | "marked">,
   ): Running {
     const { job, done } = this.#send({ kind: "generate", ...body }, { listener, heard: 0, until: body.until });
     const post = (request: Request, until?: number) => {
@@ -317,6 +321,7 @@ export class EngineHost {
         pending.listener.ended?.(reply.finish);
       }
       if (reply.kind === "scores") pending.listener.scores?.(reply.first, reply.scores);
+      if (reply.kind === "marked") pending.listener.marked?.(reply.place);
       if (reply.kind === "logits") pending.listener.logits?.(reply.logits);
       if ("position" in reply && reply.position !== undefined) pending.listener.fed?.(reply.position);
     } catch (error) {

@@ -1,7 +1,7 @@
 /** What an engine was asked for and has not finished. */
 
 import type { Failure, Generating, Scores } from "./generating.ts";
-import type { Pooling } from "./protocol.ts";
+import type { Mark, Pooling } from "./protocol.ts";
 
 export interface Job {
   readonly id: number;
@@ -11,6 +11,8 @@ export interface Job {
   /** What has still to be fed, from `at`. */
   tokens: Uint32Array;
   at: number;
+  /** Where other sessions are to stand, from the next one on. */
+  marks: readonly Mark[];
   /** The last step that it had a part in. */
   served: number;
   /** Set when it cannot go on. */

@@ -54,6 +54,8 @@ const SLOT_HEADER = 64;
 const SLOTS_AT_START = 8;
 /** Sessions beside those that users open. */
 const INNER = 16;
+/** Most states that are kept for later. */
+const MOST_CACHED = 4096;
 const STAGING = 4 << 20;
 
 /** Activations: rows of f32, one per token, and room for their quantised form, which matmuls with integer weights read. */
@@ -150,6 +152,8 @@ export interface PlannerOptions {
   ranks: number;
   /** Most sessions at a time. */
   sessions: number;
+  /** Bytes of states to keep beside them. Default 0. */
+  cache?: number;
   /** First address; tests put it above 2 GiB. */
   base?: number;
   /** Most bytes of weights that the caches are reckoned to hold. Default: 16 MiB. */
@@ -501,14 +505,19 @@ export class Planner {
     const samplerBytes = align(vocab * 4) * 2 + align(vocab / 4) + 2 ** 15;
     const score = arena.alloc(scoreWords(MOST_ALTERNATIVES) * 4);
     const normed = arena.alloc(rowBytes(x.channels));
-    const directory = arena.alloc((o.sessions + INNER) * 4);
     const program = arena.alloc((this.#records.length + 2) * RECORD_BYTES);
     // Room for 32 rows of the widest matrix, twice: as they come and as they are converted.
     const stagingBytes = align(Math.max(STAGING, this.#longestRow * PIECE));
     const staging = arena.alloc(stagingBytes * 2 + align(this.#longestRow + 512));
     const changing = arena.alloc(this.#changeBytes);
-    const heap = align(arena.end, 128);
     const slotBytes = align(this.#slot, 128);
+    // All sessions generating: one state that they stand on, one to come, one to go back to. What is measured beside them.
+    const needed = (slotBytes * 3 + align(samplerBytes, 128)) * (o.sessions + INNER) + slotBytes * 4;
+    const room = Math.max(0, LIMIT - align(arena.end) - needed);
+    const cached = Math.min(MOST_CACHED, Math.floor(Math.min(o.cache ?? 0, room) / slotBytes));
+    const places = o.sessions + INNER + cached;
+    const directory = arena.alloc(places * 4);
+    const heap = align(arena.end, 128);
 
     const image = new Uint32Array(((this.#records.length + 2) * RECORD_BYTES) / 4);
     image[H_TEAM / 4] = team;
@@ -529,11 +538,7 @@ export class Planner {
     }
     return {
       bytes,
-      // All sessions generating: one state that they stand on, one to come, one to go back to. What is measured beside them.
-      maximumBytes: Math.min(
-        LIMIT,
-        heap + (slotBytes * 3 + align(samplerBytes, 128)) * (o.sessions + INNER) + slotBytes * 4,
-      ),
+      maximumBytes: Math.min(LIMIT, heap + needed + slotBytes * cached),
       ranks: o.ranks,
       team,
       batch: this.#batch,
@@ -552,7 +557,8 @@ export class Planner {
       samplerBytes,
       score,
       directory,
-      places: o.sessions + INNER,
+      places,
+      cached,
       sessions: o.sessions,
       heap,
       slotBytes,

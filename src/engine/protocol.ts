@@ -43,6 +43,12 @@ export interface Rows {
   data: ArrayBuffer;
 }
 
+/** Another session is to stand behind the first `at` of the tokens that are fed, from 1; "marked" says when it does. In ascending order. */
+export interface Mark {
+  readonly at: number;
+  readonly place: number;
+}
+
 export type Pooling = "mean" | "last" | "state";
 
 export type Request =
@@ -54,7 +60,7 @@ export type Request =
   | { kind: "vocabulary"; tokens: FlatTokens }
   | { kind: "save"; job: number; session: number }
   | { kind: "restore"; job: number; session: number; position: number; state: Float32Array<ArrayBuffer> }
-  | { kind: "feed"; job: number; session: number; tokens: Uint32Array }
+  | { kind: "feed"; job: number; session: number; tokens: Uint32Array; marks?: readonly Mark[] }
   /**
    * Says how likely each of the tokens is, from where a session stands, or from the beginning; see `scores.ts`. The session does not move.
    * Without anything before it, the first token has no score.
@@ -79,7 +85,8 @@ export type Request =
       scores?: { top: number; prompt: boolean };
       /** The session stays where it is; the generation goes on from there by itself. */
       aside?: boolean;
-      /** What the sampler takes for the prompt, if that counts for it and is not `tokens`. */
+      marks?: readonly Mark[];
+      /** All of the prompt, for whom it counts that may be more than `tokens`. */
       seen?: Uint32Array;
       /** Added to the numbers of the draws. */
       firstStep?: number;
@@ -146,6 +153,7 @@ export type Reply =
   /** A generation will have no more tokens. Its session is settled when that is asked for. */
   | { kind: "ended"; job: number; finish: Finish }
   | { kind: "fed"; job: number; position: number }
+  | { kind: "marked"; job: number; place: number }
   | { kind: "logits"; job: number; logits: Float32Array<ArrayBuffer> };
 
 /** The first message to a worker: what it is to be. */

@@ -103,6 +103,8 @@ export interface EngineSpec {
   /** A u32 per session: the address of its slot, so that a host that shares the memory can rescue it. */
   readonly directory: number;
   readonly places: number;
+  /** Those at the end are for states that are kept: so many. */
+  readonly cached: number;
   /** How many of these are for sessions that were asked for; the rest is for those that something else needs. */
   readonly sessions: number;
   /** Where memory begins to come and go: states and samplers. */
