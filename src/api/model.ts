@@ -4,7 +4,7 @@ import type { Recipe } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import type { GenerateOptions, Generation } from "../generate.ts";
 import type { LoraInfo } from "../model/lora.ts";
-import { combineStates, encodeState } from "../model/state.ts";
+import { encodeState } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { CacheReport } from "../types.ts";
 import { openTuned } from "../weights/open.ts";
@@ -103,10 +103,13 @@ export class Model {
 
   /**
    * The weighted sum of saved states of this model, as one state: `[[a, 0.5], [b, 0.5]]` is their average. It stands at the position of the
-   * first one. What a model makes of such a state is up to you to find out. Throws `RwkvError` "state", "input", "unsupported".
+   * first one. What a model makes of such a state is up to you to find out. Rejects with `RwkvError` "state", "input", "unsupported".
    */
-  combineStates(states: readonly (readonly [bytes: Uint8Array, weight: number])[]): Uint8Array<ArrayBuffer> {
+  async combineStates(
+    states: readonly (readonly [bytes: Uint8Array, weight: number])[],
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const { spec, identity } = this.#shared;
+    const { combineStates } = await import("../model/combine-states.ts");
     return combineStates(states, identity, spec.state);
   }
 

@@ -224,7 +224,12 @@ export class Session {
 
   #check(): void {
     this.#closing.signal.throwIfAborted();
-    if (this.#work) throw new RwkvError("busy", "The session is at work: wait for it, or fork it beforehand.");
+    // What it is at may not have heard yet that the engine is gone.
+    if (this.#work) {
+      throw (
+        this.#shared.engine.gone ?? new RwkvError("busy", "The session is at work: wait for it, or fork it beforehand.")
+      );
+    }
   }
 
   #tokens(prompt: Prompt): Uint32Array {

@@ -36,7 +36,12 @@ export async function arrange(
   threads: number | "auto",
   build: "plain" | "relaxed" | "auto",
 ): Promise<Arrangement> {
-  if (platform.only) return await arrangeOnly(platform, platform.only, threads, build);
+  const teams = async () => platform.spawn && platform.sharesMemory && (await wasmThreads());
+  const many = threads === "auto" ? Math.max(1, Math.min(8, platform.cores)) : threads;
+  if (platform.only) {
+    const { arrangeOnly } = await import("./only.ts");
+    return arrangeOnly(platform, platform.only, { threads: many, build, teams: !!(await teams()) });
+  }
   const relaxed = build !== "plain" && (await relaxedSimd());
   if (build === "relaxed" && !relaxed) {
     throw new RwkvError(
@@ -45,36 +50,10 @@ export async function arrange(
     );
   }
   const kind = relaxed ? "relaxed" : "plain";
-  if (threads === 0 || !platform.spawn) return { mode: "inline", build: kind, threads: 1 };
-  if (!platform.sharesMemory || !(await wasmThreads())) return { mode: "worker", build: kind, threads: 1 };
-  return { mode: "team", build: `${kind}-threads`, threads: countOf(platform, threads) };
+  if (many === 0 || !platform.spawn) return { mode: "inline", build: kind, threads: 1 };
+  if (!(await teams())) return { mode: "worker", build: kind, threads: 1 };
+  return { mode: "team", build: `${kind}-threads`, threads: many };
 }
-
-/** The same where the kernels are given: whether their memory is shared, decides. */
-async function arrangeOnly(
-  platform: Platform,
-  only: Build,
-  threads: number | "auto",
-  build: string,
-): Promise<Arrangement> {
-  if (build !== "auto" && !only.startsWith(build)) {
-    throw new RwkvError(
-      "input",
-      `The kernels given are the build ${only}, and \`build\` is ${build}. Leave \`build\` out.`,
-    );
-  }
-  if (!only.endsWith("-threads")) {
-    return { mode: threads === 0 || !platform.spawn ? "inline" : "worker", build: only, threads: 1 };
-  }
-  if (threads === 0 || !platform.spawn || !platform.sharesMemory || !(await wasmThreads())) {
-    const why = threads === 0 ? "threads is 0" : "this runtime shares no memory between workers";
-    throw new RwkvError("input", `The kernels given are the build ${only}, but ${why}: give plain or relaxed.`);
-  }
-  return { mode: "team", build: only, threads: countOf(platform, threads) };
-}
-
-const countOf = ({ cores }: Platform, threads: number | "auto"): number =>
-  threads === "auto" ? Math.max(1, Math.min(8, cores)) : threads;
 
 /** What a request may hear before it is done. If one of these throws, the request is stopped and rejected with that error. */
 export interface Listener {
@@ -227,7 +206,7 @@ export class EngineHost {
     const job = ++this.#jobs;
     const { signal } = terms;
     if (signal?.aborted) return { job, done: Promise.reject(signal.reason) };
-    const gone = this.#gone();
+    const gone = this.gone;
     if (gone) return { job, done: Promise.reject(gone) };
     const done = new Promise<Done>((resolve, reject) => {
       const pending: Pending = { resolve, reject, ...terms };
@@ -244,11 +223,11 @@ export class EngineHost {
 
   /** The bytes of all tokens, before the first generation with a constraint. */
   vocabulary(tokens: FlatTokens): void {
-    if (!this.#gone()) this.#port.post({ kind: "vocabulary", tokens });
+    if (!this.gone) this.#port.post({ kind: "vocabulary", tokens });
   }
 
   closeSession(session: number): void {
-    if (!this.#gone()) this.#port.post({ kind: "close", session });
+    if (!this.gone) this.#port.post({ kind: "close", session });
   }
 
   /**
@@ -263,9 +242,14 @@ export class EngineHost {
     return { state: readSlot(this.#spec, memory, slot), position };
   }
 
-  /** Whether the engine no longer answers. */
+  /** Whether the engine no longer answers, though nobody closed it. */
   get dead(): boolean {
     return this.#dead !== undefined;
+  }
+
+  /** Why there will be no more answers, if so. */
+  get gone(): RwkvError | undefined {
+    return this.#closed ? new RwkvError("closed", "The model was closed.") : this.#dead;
   }
 
   /** Stops everything; what is pending is rejected with "closed". The memory goes back as soon as the engine collects it. */
@@ -280,10 +264,6 @@ export class EngineHost {
     const bytes = this.#memory?.buffer.byteLength ?? 0;
     this.#memory = undefined;
     remind(bytes);
-  }
-
-  #gone(): RwkvError | undefined {
-    return this.#closed ? new RwkvError("closed", "The model was closed.") : this.#dead;
   }
 
   #abort(job: number): void {

@@ -19,12 +19,12 @@ async function stateOf(tokens: readonly number[]): Promise<Uint8Array<ArrayBuffe
 
 const [a, b, c] = [await stateOf(ids(9)), await stateOf(ids(20, 3)), await stateOf(ids(5, 8))];
 
-test("each number is the weighted sum, in float64; the position is the first one's", () => {
+test("each number is the weighted sum, in float64; the position is the first one's", async () => {
   const weight = fc.double({ min: -3, max: 3, noNaN: true });
-  fc.assert(
-    fc.property(weight, weight, weight, (x, y, z) => {
+  await fc.assert(
+    fc.asyncProperty(weight, weight, weight, async (x, y, z) => {
       const sum = parse(
-        model.combineStates([
+        await model.combineStates([
           [a, x],
           [b, y],
           [c, z],
@@ -42,15 +42,15 @@ test("each number is the weighted sum, in float64; the position is the first one
 });
 
 test("a state times 1 is that state, and what comes of sums can be gone on with", async () => {
-  assert.equal(model.combineStates([[a, 1]]), a);
+  assert.equal(await model.combineStates([[a, 1]]), a);
   assert.equal(
-    model.combineStates([
+    await model.combineStates([
       [a, 1],
       [b, 0],
     ]),
     a,
   );
-  const middle = model.combineStates([
+  const middle = await model.combineStates([
     [a, 0.5],
     [b, 0.5],
   ]);

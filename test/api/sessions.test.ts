@@ -295,8 +295,8 @@ test("a closed model says so, and rejects what is running, in every mode", async
     })();
     await closing.close();
     await closing.close();
-    for (const work of [feed, generation.result, reading, session.feed([1]), fed.feed([1]), fed.save()])
-      await refused(work, "closed", /model was closed/);
+    const works = [feed, generation.result, reading, session.feed([1]), fed.feed([1]), fed.save()];
+    await Promise.all(works.map((work) => refused(work, "closed", /model was closed/)));
     await refused(closing.forward([1]), "closed");
     await refused(closing.session().feed([1]), "closed");
     await refused(closing.generate([1]).text(), "closed");
