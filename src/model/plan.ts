@@ -1,15 +1,14 @@
-/** The plan for a model's version. Those of older versions are loaded when they are needed. */
+/** The plan for a model's version. Each is loaded when it is needed. */
 
 import type { Planner } from "../engine/planner.ts";
 import type { EngineSpec } from "../engine/spec.ts";
 import type { Config } from "./config.ts";
-import { planRwkv7 } from "./rwkv7.ts";
 import type { Tensors } from "./tensors.ts";
 
 export async function planOf(config: Config, tensors: Tensors, planner: Planner): Promise<EngineSpec> {
   switch (config.version) {
     case "7":
-      return planRwkv7(planner, tensors, config);
+      return (await import("./rwkv7.ts")).planRwkv7(planner, tensors, config);
     case "6":
       return (await import("./rwkv6.ts")).planRwkv6(planner, tensors, config);
     case "4":

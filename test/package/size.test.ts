@@ -38,7 +38,7 @@ for (const name of readdirSync("dist/kernels"))
 test("a page that runs a GGUF file fetches less than 95 kB of code and kernels", () => {
   const later = statically("web.js").flatMap((path) => scan(path).imports.filter(({ dynamic }) => dynamic));
   const names = later.map(({ text }) => text.slice(2));
-  const needed = ["http", "cached", "web-store", "gguf-open", "world", "model"].map(
+  const needed = ["http", "cached", "web-store", "gguf-open", "rwkv7", "world", "model"].map(
     (start) => names.find((name) => name.startsWith(`${start}-`))!,
   );
   const files = new Set(["web.js", "worker.js", ...needed].flatMap(statically));
