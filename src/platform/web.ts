@@ -48,12 +48,13 @@ let script: Promise<string> | undefined;
 
 /**
  * Browsers start workers from their page's own origin only: for pages that take this file from elsewhere, the script is fetched. Bundlers
- * must not find its URL here, as what they make has the script in another place.
+ * must not find its URL here, as what they make has the script in another place; some (webpack) put a `file:` URL, of where this file was
+ * when they read it, in the place of `import.meta.url`.
  */
 function foreignWorker(): Promise<Worker> | undefined {
   const here = import.meta.url;
   const url = new URL("./worker.js", here);
-  if (url.origin === globalThis.location?.origin) return undefined;
+  if (!/^https?:$/.test(url.protocol) || url.origin === globalThis.location?.origin) return undefined;
   script ??= download(url).then((bytes) => URL.createObjectURL(new Blob([bytes], { type: "text/javascript" })));
   script.catch(() => {
     script = undefined;

@@ -1,16 +1,19 @@
 // An example in a state in which it can be used: its packages installed as its lock file says, and of this one what was just packed.
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, rmSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
+import { cpSync, rmSync } from "node:fs";
+import { stripVTControlCharacters } from "node:util";
 import { load } from "rwkv-wasm";
 import * as assert from "uvu/assert";
-import { newest } from "../../scripts/newest.mjs";
 import { packed } from "../../scripts/packed.ts";
 import { type Finished, run } from "../../scripts/program.ts";
 import type { Browser } from "../runtimes/browsers.ts";
 
 const WEIGHTS = "weights/stories-7m.q8_0.gguf";
+/** Seconds for one thing to be done; generous, it only ends what hangs. */
+const LIMIT = 900;
+
+// Nobody is to be told of these runs.
+Object.assign(process.env, { NEXT_TELEMETRY_DISABLED: "1", WRANGLER_SEND_METRICS: "false" });
 
 /** What all examples write. */
 export async function expected(): Promise<string> {
@@ -22,51 +25,54 @@ export async function expected(): Promise<string> {
 
 /** Runs a script of the example's package.json, which must end well. */
 export async function npm(name: string, ...args: string[]): Promise<Finished> {
-  const finished = await run("npm", ["--prefix", `examples/${name}`, ...args], 300);
+  const finished = await run("npm", ["--prefix", `examples/${name}`, ...args], LIMIT);
   assert.is(finished.code, 0, `npm ${args.join(" ")} in examples/${name}:\n${finished.output}`);
   return finished;
 }
 
+/** Installs just what the lock file says, anew, from npm's cache where that has it. */
 export async function install(name: string): Promise<void> {
-  const folder = `examples/${name}`;
-  const { folder: unpacked } = packed();
-  const done = newest([`${folder}/node_modules/.package-lock.json`]) > newest([`${folder}/package-lock.json`]);
-  if (!done) await npm(name, "ci", "--ignore-scripts");
-  const own = `${folder}/node_modules/rwkv-wasm`;
+  const { folder } = packed();
+  await npm(name, "ci", "--ignore-scripts", "--prefer-offline", "--fetch-retries=5");
+  // What was packed last may be younger than the tarball that npm knows.
+  const own = `examples/${name}/node_modules/rwkv-wasm`;
   rmSync(own, { recursive: true, force: true });
-  cpSync(unpacked, own, { recursive: true });
+  cpSync(folder, own, { recursive: true });
 }
 
-/** A port that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-/** A server of an example, run by this Node: back when it answers. */
-export async function start(name: string, program: string, ...args: string[]): Promise<{ stop(): void }> {
-  const cwd = `examples/${name}`;
-  assert.ok(existsSync(`${cwd}/${program}`), `${cwd}/${program}`);
-  const child = spawn(process.execPath, [program, ...args], { cwd, stdio: ["ignore", "pipe", "pipe"] });
-  const stop = () => void child.kill("SIGKILL");
+/** A server of an example, run by this Node on a port of its choice (`--port 0`): back when it says where. */
+export async function start(name: string, program: string, ...args: string[]): Promise<{ url: string; stop(): void }> {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: `examples/${name}`,
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  const group = child.pid!;
+  const stop = () => {
+    process.off("exit", stop);
+    if (child.exitCode === null && child.signalCode === null) process.kill(-group, "SIGKILL");
+  };
   process.once("exit", stop);
   let output = "";
-  const told = new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${program} did not start:\n${output}`)), 120_000);
+  const url = await new Promise<string>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      stop();
+      reject(new Error(`${program} did not start:\n${output}`));
+    }, LIMIT * 1000);
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding("utf8").on("data", (text: string) => {
         output += text;
-        if (!/ready|Local:/i.test(output)) return;
+        const said = /Local: +http:\/\/[^:\s]+:(\d+)/.exec(stripVTControlCharacters(output));
+        if (!said) return;
         clearTimeout(timer);
-        resolve();
+        resolve(`http://127.0.0.1:${said[1]}`);
       });
-    child.once("exit", (code) => reject(new Error(`${program} ended with ${code}:\n${output}`)));
+    child.once("exit", (code) => {
+      clearTimeout(timer);
+      reject(new Error(`${program} ended with ${code}:\n${output}`));
+    });
   });
-  await told;
-  return { stop };
+  return { url, stop };
 }
 
 /** Opens a page that writes a story into `#story`, and says into `#info` how. Answers both. */
@@ -76,12 +82,14 @@ export async function read(browser: Browser, url: string): Promise<{ info: strin
     const page = await context.newPage();
     await page.goto(url);
     const text = (id: string) => `document.getElementById("${id}")?.textContent ?? ""`;
-    for (let waited = 0; waited < 600; waited++) {
-      if (await page.evaluate(`document.getElementById("story")?.dataset.done === ""`)) break;
+    const look = `[${text("info")}, ${text("story")}, document.getElementById("story")?.dataset.done === ""]`;
+    for (const end = performance.now() + LIMIT * 1000; ; ) {
+      // While a page is loaded anew there is nothing to ask: development servers do that when they have found another package.
+      const seen = (await page.evaluate(look).catch(() => undefined)) as [string, string, boolean] | undefined;
+      const [info, story, done] = seen ?? ["no page", "", false];
+      if (done || performance.now() > end) return { info: info.trim(), story: story.trim() };
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    const [info, story] = (await page.evaluate(`[${text("info")}, ${text("story")}]`)) as [string, string];
-    return { info: info.trim(), story: story.trim() };
   } finally {
     await context.close();
   }

@@ -1,7 +1,7 @@
 // Browsers as runtimes: which are installed, how they are started, and running a module in a page of one.
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import puppeteer, { type LaunchOptions } from "puppeteer-core";
+import puppeteer, { type BrowserContext, type LaunchOptions } from "puppeteer-core";
 import { test } from "uvu";
 import type { Finished } from "../../scripts/program.ts";
 import type { Site } from "./site.ts";
@@ -43,9 +43,13 @@ process.on("exit", () => {
   for (const group of groups) process.kill(-group, "SIGKILL");
 });
 
+/** Milliseconds for a browser to start, and for a page to be there; generous, it only ends what hangs. */
+const PATIENCE = 300_000;
+
 async function launch(options: LaunchOptions): Promise<Browser> {
   const browser = await puppeteer.launch({
     ...options,
+    timeout: PATIENCE,
     protocolTimeout: 0,
     handleSIGINT: false,
     handleSIGTERM: false,
@@ -54,7 +58,21 @@ async function launch(options: LaunchOptions): Promise<Browser> {
   const child = browser.process()!;
   groups.add(child.pid!);
   child.once("exit", () => groups.delete(child.pid!));
+  const create = browser.createBrowserContext.bind(browser);
+  browser.createBrowserContext = async (...options) => patient(await create(...options));
+  patient(browser.defaultBrowserContext());
   return browser;
+}
+
+/** Pages that are given their time: by themselves they give up after 30 s, in which a busy machine may do nothing at all. */
+function patient(context: BrowserContext): BrowserContext {
+  const open = context.newPage.bind(context);
+  context.newPage = async (...options) => {
+    const page = await open(...options);
+    page.setDefaultTimeout(PATIENCE);
+    return page;
+  };
+  return context;
 }
 
 const KINDS: readonly Kind[] = [
