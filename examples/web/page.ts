@@ -8,7 +8,7 @@ import { linkTo, type Recipe, recipesIn } from "./link.ts";
 import { goOffline, isolate, offerInstallation } from "./offline.ts";
 import { closeSheet, makePanel } from "./panel.ts";
 import { begin, show } from "./paper.ts";
-import { forget, forgetAll, recall, remember } from "./remembered.ts";
+import { forget, forgetAll, idle, recall, remember } from "./remembered.ts";
 import { makeSettings, seed, setSeed, setSettings, settings } from "./settings.ts";
 import { Story } from "./story.ts";
 
@@ -85,11 +85,13 @@ async function useModel(name: string, source: ModelSource): Promise<void> {
     });
     if (signal.aborted) return await next.close();
     await stopped();
-    await model?.close();
+    const remembered = await recalled(next);
+    const old = model;
     model = next;
-    story = new Story(next);
-    await takeUp();
+    story = remembered ?? new Story(next);
+    show(story);
     showFacts(next.info);
+    await old?.close();
     announce(`${next.info.name} is ready.`);
     // That there is no network is not worth a word when the page needs none.
     if (warnings.length > 0 && source !== SHIPPED) say(warnings.join(" "), false);
@@ -133,21 +135,26 @@ async function useFile(file: File): Promise<void> {
   await (magic === STATE_MAGIC ? openState(file) : useModel(file.name, file));
 }
 
-/** Goes on with the text that was remembered for this model. */
-async function takeUp(): Promise<void> {
-  if (!model) return;
-  const saved = rememberSwitch.checked ? await recall(model.info.fingerprint).catch(() => undefined) : undefined;
-  if (saved) story = Story.restore(model, saved);
-  show(story!);
+/** The text that is remembered for a model, if there is one that can be gone on with. */
+async function recalled(model: Model): Promise<Story | undefined> {
+  if (!rememberSwitch.checked) return undefined;
+  try {
+    const saved = await recall(model.info.fingerprint);
+    return saved && Story.restore(model, saved);
+  } catch (error) {
+    fail(error);
+    return undefined;
+  }
 }
 
 // Writing
 
-/** Waits until nothing is being written any more. */
+/** Waits until nothing is being written any more, to the page or to what it remembers. */
 let done: Promise<unknown> = Promise.resolve();
 const stopped = async (): Promise<void> => {
   writing?.abort();
   await done;
+  await idle();
 };
 
 /** Writes a passage, or without words the last one in another version, and shows it coming. Resolves to false if nothing came. */
@@ -186,11 +193,12 @@ async function writePassage(words: string | undefined, recipe?: Recipe): Promise
     const passage = story.passages.at(-1);
     if (kept && passage) announce(`${passage.versions[passage.chosen]!.text} – The model has stopped.`);
     else if (!signal.aborted) announceEnd();
+    // Whoever leaves as soon as it has stopped finds all of it again.
+    if (kept) await keep().catch(fail);
   } finally {
     writing = undefined;
     paper.end(kept, update);
   }
-  if (kept) await keep();
   return kept;
 }
 
@@ -251,11 +259,12 @@ async function follow(hash: string): Promise<void> {
 
 async function startAnew(): Promise<void> {
   await stopped();
-  await story?.close();
   if (!model) return;
+  const old = story;
   story = new Story(model);
   show(story);
   update();
+  await old?.close();
 }
 
 /** Shows the controls as they are now. */
@@ -310,9 +319,11 @@ const turn = attempt(async (by: number) => {
 
 /** Remembers the text as it is now, if that is wanted. */
 async function keep(): Promise<void> {
-  if (!model || !rememberSwitch.checked) return;
-  const saved = await story?.save();
-  if (saved) await remember(model.info.fingerprint, saved);
+  const mine = story;
+  if (!model || !mine) return;
+  await remember(model.info.fingerprint, async () =>
+    mine === story && rememberSwitch.checked ? mine.save() : undefined,
+  );
 }
 
 async function openState(file: File): Promise<void> {
@@ -321,11 +332,12 @@ async function openState(file: File): Promise<void> {
   const end = new Uint8Array(await file.arrayBuffer());
   const next = Story.restore(model, { before: 0, passages: [], end });
   await stopped();
-  await story?.close();
+  const old = story;
   story = next;
   show(next);
   update();
   closeSheet();
+  await old?.close();
   await keep();
   announce(`The state is open: ${count(next.position, "token")} were taken in before.`);
 }
@@ -455,9 +467,15 @@ rememberSwitch.addEventListener(
   "change",
   attempt(async () => {
     localStorage.setItem(REMEMBER, rememberSwitch.checked ? "yes" : "no");
-    if (!rememberSwitch.checked) return await forgetAll();
-    await navigator.storage?.persist?.();
-    await keep();
+    if (rememberSwitch.checked) {
+      await keep();
+      announce("Texts are remembered in this browser.");
+      // Some browsers ask whoever sits there first.
+      await navigator.storage?.persist?.();
+    } else {
+      await forgetAll();
+      announce("All texts were forgotten.");
+    }
   }),
 );
 
@@ -498,7 +516,10 @@ async function start(): Promise<void> {
   makeDownloads(attempt);
   offerInstallation();
   try {
-    rememberSwitch.checked = localStorage.getItem(REMEMBER) === "yes";
+    const wanted = localStorage.getItem(REMEMBER);
+    rememberSwitch.checked = wanted === "yes";
+    // If the page was left before that was done.
+    if (wanted === "no") forgetAll().catch(() => {});
   } catch {
     rememberSwitch.disabled = true;
   }

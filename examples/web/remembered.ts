@@ -4,13 +4,30 @@ import type { Saved } from "./story.ts";
 
 const STORE = "texts";
 
-/** One operation on the store, in a transaction of its own. */
+/** Ends when everything that was begun here is done. */
+let last: Promise<unknown> = Promise.resolve();
+export const idle = async (): Promise<void> => void (await last);
+
+/** One thing after the other: what is forgotten must not be remembered again by what began earlier and took longer. */
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const done = last.then(work);
+  last = done.catch(() => {});
+  return done;
+}
+
+/** One operation on the store, in a transaction of its own; done when that is, so that a page which is left then loses nothing. */
 async function withStore<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
   const opening = indexedDB.open("rwkv-wasm-page", 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
   const database = await settled(opening);
   try {
-    return await settled(work(database.transaction(STORE, mode).objectStore(STORE)));
+    const transaction = database.transaction(STORE, mode);
+    const request = work(transaction.objectStore(STORE));
+    await new Promise<void>((resolve, reject) => {
+      transaction.oncomplete = () => resolve();
+      transaction.onabort = () => reject(transaction.error);
+    });
+    return request.result;
   } finally {
     database.close();
   }
@@ -23,12 +40,17 @@ function settled<T>(request: IDBRequest<T>): Promise<T> {
   });
 }
 
-export const remember = (model: string, text: Saved): Promise<unknown> =>
-  withStore("readwrite", (store) => store.put(text, model));
+/** `save` is asked when it is its turn, and may say by then that there is nothing to remember. */
+export const remember = (model: string, save: () => Promise<Saved | undefined>): Promise<void> =>
+  inTurn(async () => {
+    const text = await save();
+    if (text) await withStore("readwrite", (store) => store.put(text, model));
+  });
 
 export const recall = (model: string): Promise<Saved | undefined> =>
-  withStore<Saved | undefined>("readonly", (store) => store.get(model));
+  inTurn(() => withStore<Saved | undefined>("readonly", (store) => store.get(model)));
 
-export const forget = (model: string): Promise<unknown> => withStore("readwrite", (store) => store.delete(model));
+export const forget = (model: string): Promise<unknown> =>
+  inTurn(() => withStore("readwrite", (store) => store.delete(model)));
 
-export const forgetAll = (): Promise<unknown> => withStore("readwrite", (store) => store.clear());
+export const forgetAll = (): Promise<unknown> => inTurn(() => withStore("readwrite", (store) => store.clear()));

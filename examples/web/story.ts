@@ -140,12 +140,14 @@ export class Story {
 
   /** All of it, for `Story.restore`. */
   async save(): Promise<Saved | undefined> {
-    const [start, end] = await Promise.all([this.#start?.save(), this.#end?.save()]);
+    const { before } = this;
+    // As they are now: while the states are saved, another version may be chosen.
     const passages = this.#passages.map(({ prompt, versions, chosen }) => ({
       prompt,
       version: plain(versions[chosen]!),
     }));
-    return end && { before: this.before, passages, start, end };
+    const [start, end] = await Promise.all([this.#start?.save(), this.#end?.save()]);
+    return end && { before, passages, start, end };
   }
 
   /** Gives the sessions back. */
