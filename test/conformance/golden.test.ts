@@ -1,51 +1,15 @@
 // The same bits everywhere: logits, states and texts of every weight format are compared with constants, whatever the runtime,
-// the number of threads, the build of the kernels, and the pieces in which the tokens come. When a change moves bits on purpose,
-// NUMERICS in assembly/ops.ts goes up and the constants change with it.
+// the number of threads, the build of the kernels, and the pieces in which the tokens come.
 import { type LoadOptions, load, type Model, type Session } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { hex8, xxhash32 } from "../../src/bytes/hash.ts";
 import { at } from "../files.ts";
-
-interface Golden {
-  name: string;
-  /** From the repository's root. */
-  file: string;
-  weights?: LoadOptions["weights"];
-  /** Hashes over the logits after each of 200 tokens, and over the state after the last. */
-  logits: string;
-  state: string;
-  /** A hash over the text that seed 1 writes, and what it begins with. */
-  text: string;
-}
-
-const SMALL = "test/fixtures/v7";
-const GOLDEN: Golden[] = [
-  { name: "f32", file: `${SMALL}.f32.gguf`, logits: "9a8734f9", state: "756990d2", text: "93102c9c" },
-  { name: "f16", file: `${SMALL}.f16.gguf`, logits: "cf479b4d", state: "9211e7a7", text: "93102c9c" },
-  { name: "bf16", file: `${SMALL}.f32.gguf`, weights: "bf16", logits: "9a8734f9", state: "756990d2", text: "93102c9c" },
-  { name: "q8_0", file: `${SMALL}.q8_0.gguf`, logits: "eee0ecab", state: "6e080303", text: "43fea3f6" },
-  {
-    name: "q8_0 converted",
-    file: `${SMALL}.f32.gguf`,
-    weights: "q8_0",
-    logits: "eee0ecab",
-    state: "6e080303",
-    text: "43fea3f6",
-  },
-  {
-    name: "the shipped model",
-    file: "weights/stories-7m.q8_0.gguf",
-    logits: "cc663f5f",
-    state: "a287e2cd",
-    text: "ef4c3e84",
-  },
-];
+import { GOLDEN, TOKENS } from "./goldens.ts";
 
 /** The same logits with the matrices of the f32 file converted. */
 const CONVERTED = { q7_0: "dc441158", q5_1: "45555746", q5_0: "88a52e56", q4_1: "778a7968", q4_0: "5721a48b" };
 
-const TOKENS = 200;
 const tokensFor = (model: Model) =>
   Uint32Array.from({ length: TOKENS }, (_, i) => (Math.imul(i, 40503) + 11) % model.info.vocab);
 
