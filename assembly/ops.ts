@@ -47,6 +47,8 @@ export const OP_GATHER_NORM = 7;
 export const OP_WKV4 = 8;
 export const OP_WKV6 = 9;
 export const OP_LERP = 10;
+/** Only in the builds of assembly/lab.ts. */
+export const OP_ATTENTION = 11;
 
 /** What OP_WKV6 has beyond version 5.0: a gate; a decay for every token. */
 export const WKV6_GATE = 1;

@@ -1,5 +1,6 @@
 // The interpreter: runs the records of a program, every rank its share of each. See `ops.ts` for the layout of a record.
 
+import { attention } from "./attention";
 import { blocks, pieces, row_bytes, share } from "./blocks";
 import { to_f32 } from "./embed";
 import { finish, finish_bias, finish_gated } from "./finish";
@@ -21,6 +22,7 @@ import {
   H_TEAM,
   MATMUL_FEW,
   MATMUL_TOKENS,
+  OP_ATTENTION,
   OP_EMBED,
   OP_END,
   OP_GATHER_NORM,
@@ -80,6 +82,7 @@ export function run(program: usize, rank: i32, ranks: i32): i32 {
       else if (op == OP_EMBED) do_embed(r, n, table, scratch, rank, ranks);
       else if (op == OP_KEEP) do_keep(r, n, table, rank, ranks);
       else if (op == OP_GATHER_NORM) do_gather_norm(r, n, rank, ranks);
+      else if (isDefined(LAB)) do_attention(r, n, table, rank, ranks);
       else unreachable();
     }
     if (load<u32>(r, F_FENCE)) {
@@ -305,3 +308,23 @@ function do_gather_norm(r: usize, n: i32, rank: i32, ranks: i32): void {
   }
 }
 
+// q, stride from q to k to v, keys, values, positions, channels, head size, out, room of rank 0, bytes from one rank's room to the next
+function do_attention(r: usize, n: i32, table: usize, rank: i32, ranks: i32): void {
+  if (load<i32>(r, F_OP) != OP_ATTENTION) unreachable();
+  const heads = <i32>(arg(r, 5) / arg(r, 6));
+  attention(
+    table,
+    n,
+    arg(r, 0),
+    arg(r, 1),
+    arg(r, 2),
+    arg(r, 3),
+    arg(r, 4),
+    arg(r, 5),
+    arg(r, 6),
+    arg(r, 7),
+    share(heads, rank, ranks),
+    share(heads, rank + 1, ranks),
+    <usize>arg(r, 8) + <usize>rank * arg(r, 9),
+  );
+}

@@ -23,7 +23,7 @@ export async function buildKernels(): Promise<string[]> {
 
 async function compile(target: string, outFile: string): Promise<void> {
   const started = new Date();
-  const asc = ["assembly/index.ts", "--target", target];
+  const asc = [`assembly/${target.startsWith("lab-") ? "lab" : "index"}.ts`, "--target", target];
   const { code, output } = await node("node_modules/assemblyscript/bin/asc.js", asc);
   // Given nothing to compile, asc explains its options and ends with 0.
   const written = newest([outFile]) >= started.getTime();

@@ -180,6 +180,10 @@ export class Planner {
   #changeBytes = 0;
   #norm: EngineSpec["norm"] | undefined;
 
+  get ranks(): number {
+    return this.#options.ranks;
+  }
+
   constructor(options: PlannerOptions) {
     this.near = options.near ?? NEAR;
     this.#options = options;
@@ -240,6 +244,11 @@ export class Planner {
   /** Logits: only as many rows as can be wanted at a time. */
   logits(vocab: number): Activation {
     return new Activation(this.#arena.alloc(this.#heads * rowBytes(vocab)), vocab, 0);
+  }
+
+  /** Room for whatever an operation needs beside activations; it begins as zeros. */
+  room(bytes: number): number {
+    return this.#arena.alloc(bytes);
   }
 
   /** A part of the state, filled with `fill` in a fresh session. */
@@ -463,6 +472,19 @@ export class Planner {
         isFirstLayer ? 1 : 0,
         out.address,
       ],
+    );
+  }
+
+  /**
+   * Another operation on heads, which the kernels of some experiment have: `out` from `acts`, and what only it knows. Its fields are the
+   * first of `acts`, the distance to the next, then `args`.
+   */
+  byHeads(op: number, out: Activation, acts: readonly Activation[], headSize: number, args: readonly number[]): void {
+    this.#record(
+      op,
+      acts.map((a) => [a, "all"] as const),
+      [[out, this.#split(headSize, out.channels)]],
+      [acts[0]!.address, stride(acts), ...args],
     );
   }
 

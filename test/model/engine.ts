@@ -39,7 +39,7 @@ export interface Run {
   types: Map<string, string>;
 }
 
-const platform: Platform = {
+export const platform: Platform = {
   name: "test",
   sharesMemory: true,
   cores: 2,

@@ -39,6 +39,7 @@ const ASSEMBLY: Record<string, number> = {
   mix: 4,
   program: 6,
   index: 7,
+  lab: 8,
 };
 const KERNEL = 5;
 

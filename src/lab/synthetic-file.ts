@@ -1,0 +1,32 @@
+/** RWKV-7 models with random weights as GGUF files with a vocabulary, as large as the official ones. */
+
+import { open, readFile } from "node:fs/promises";
+import type { KernelModule } from "../engine/converter.ts";
+import { convert } from "../model/convert.ts";
+import type { ConvertType } from "../model/to-gguf.ts";
+import { unpackVocabulary } from "../text/packed.ts";
+import { SIZES, type SizeName, synthetic, WORLD } from "./synthetic.ts";
+
+export interface Making {
+  /** A build without threads. */
+  kernels: KernelModule;
+  /** Where the packed World vocabulary is. */
+  vocabulary: string | URL;
+  seed?: number;
+  signal?: AbortSignal;
+}
+
+/** Writes one file. What the file system says passes through. */
+export async function writeSynthetic(path: string, size: SizeName, type: ConvertType, making: Making): Promise<void> {
+  const file = synthetic("7", { ...SIZES[size], vocab: WORLD }, `synthetic ${size}`, making.seed);
+  const world = await unpackVocabulary(new Uint8Array(await readFile(making.vocabulary)));
+  const tokens = Array.from({ length: WORLD }, (_, id) => world.tokens[id] ?? new Uint8Array());
+  const vocabulary = async () => ({ ...world, tokens });
+  const output = await open(path, "w");
+  try {
+    const sink = { write: async (bytes: Uint8Array) => void (await output.writeFile(bytes)) };
+    await convert(file, sink, making.kernels, { container: "gguf", type, vocabulary, signal: making.signal });
+  } finally {
+    await output.close();
+  }
+}
