@@ -6,5 +6,6 @@ export const lab: Group = {
   meta: { name: "lab", description: "Experiments: what RWKV can do, and what it costs" },
   commands: {
     __proto__: null!,
+    scaling: async () => (await import("../lab/scaling.ts")).scaling,
   },
 };

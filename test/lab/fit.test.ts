@@ -65,9 +65,28 @@ test("curves cross where they do, or nowhere, or one is above everywhere", () =>
   const linear = law((x) => 2e-3 * x);
   const steep = law((x) => 1e-5 * x ** 2);
   near(crossing(steep, linear)!, 200, 1e-9);
-  near(crossing(law((x) => 1e-5 * x ** 2 * 0.9), linear)!, 2000 / 9, 1e-9);
-  assert.is(crossing(linear.map(([x, y]) => [x, y / 2]), linear), undefined);
-  assert.is(crossing(law((x) => 1 + x), linear), 0);
+  near(
+    crossing(
+      law((x) => 1e-5 * x ** 2 * 0.9),
+      linear,
+    )!,
+    2000 / 9,
+    1e-9,
+  );
+  assert.is(
+    crossing(
+      linear.map(([x, y]) => [x, y / 2]),
+      linear,
+    ),
+    undefined,
+  );
+  assert.is(
+    crossing(
+      law((x) => 1 + x),
+      linear,
+    ),
+    0,
+  );
   assert.is(crossing([], linear), undefined);
 });
 

@@ -1,0 +1,11 @@
+/** Numbers for tables. */
+
+/** About three digits that count: 0.00123, 1.23, 123, 12345. */
+export function digits(x: number): string {
+  const size = Math.abs(x);
+  if (size === 0 || size >= 100) return x.toFixed(0);
+  return size >= 1e-4 ? String(x.toPrecision(3)) : x.toExponential(1);
+}
+
+/** 10, 100, 1,000. */
+export const grouped = (n: number): string => n.toLocaleString("en-US");
