@@ -18,6 +18,12 @@ const on = (platform: string): Plugin => ({
     ),
 });
 
+/** The experiments are a program of their own beside the command line: what they share with the library does not cut that into more files. */
+const experiments: Plugin = {
+  name: "experiments",
+  setup: ({ onResolve }) => onResolve({ filter: /^\.\/lab\.ts$/ }, () => ({ path: "./lab.js", external: true })),
+};
+
 /** For Node, Deno and Bun. Packages that package.json lists as dependencies, optional ones too, stay imports; others are bundled in. */
 const installed: BuildOptions = { platform: "node", external: Object.keys({ ...dependencies, ...peerDependencies }) };
 /** For pages, also those without a bundler or an import map: everything is in the files, and Node's modules are an error. */
@@ -32,7 +38,8 @@ const WORKERS: BuildOptions[] = [
 ];
 
 const entries = (): BuildOptions[] => [
-  { ...installed, entryPoints: { index: LIBRARY, cli: "src/cli/main.ts" }, splitting: true },
+  { ...installed, entryPoints: { index: LIBRARY, cli: "src/cli/main.ts" }, splitting: true, plugins: [experiments] },
+  { ...installed, entryPoints: { lab: "src/cli/lab.ts" }, splitting: true },
   { ...page, entryPoints: { web: LIBRARY }, splitting: true, plugins: [on("web")] },
   // workerd's own tools bundle what they deploy, and find kernels by their imports, which stay.
   {

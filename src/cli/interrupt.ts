@@ -2,6 +2,7 @@
 
 /** A command was ended by a signal, and has cleaned up. */
 export class Interrupted extends Error {
+  override name = "Interrupted";
   /** What shells expect: 128 and the signal's number. */
   readonly exitCode: number;
 

@@ -5,7 +5,7 @@ import { stripVTControlCharacters } from "node:util";
 import { type ArgsDef, type CommandDef, renderUsage } from "citty";
 import { version } from "../../package.json";
 import { type Command, type Group, readArguments, UsageError } from "./arguments.ts";
-import { Interrupted } from "./interrupt.ts";
+import type { Interrupted } from "./interrupt.ts";
 import { hasColors, printable, write } from "./terminal.ts";
 
 /** Each is loaded when it is asked for: the others cost it nothing. Without a prototype, so that `rwkv constructor` is no command. */
@@ -58,8 +58,9 @@ async function help(command: Command | Group): Promise<void> {
 }
 
 function fail(error: unknown): void {
-  if (error instanceof Interrupted) {
-    process.exitCode = error.exitCode;
+  // Not by its class: the experiments, which are a bundle of their own, have another one.
+  if (error instanceof Error && error.name === "Interrupted") {
+    process.exitCode = (error as Interrupted).exitCode;
     return;
   }
   process.exitCode = 1;
