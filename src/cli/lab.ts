@@ -6,6 +6,7 @@ export const lab: Group = {
   meta: { name: "lab", description: "Experiments: what RWKV can do, and what it costs" },
   commands: {
     __proto__: null!,
+    attention: async () => (await import("../lab/attention-command.ts")).attention,
     scaling: async () => (await import("../lab/scaling.ts")).scaling,
   },
 };

@@ -138,7 +138,8 @@ function mapOf(weights: Vector, tokens: number, length: (i: number) => number): 
   for (let t = 0; t < tokens; t++) {
     let total = 0;
     for (let i = 0; i <= t; i++) total += Math.abs(weights[t * tokens + i]) * lengths[i];
-    for (let i = 0; i <= t; i++) shares[t * tokens + i] = total > 0 ? (weights[t * tokens + i] * lengths[i]) / total : 0;
+    for (let i = 0; i <= t; i++)
+      shares[t * tokens + i] = total > 0 ? (weights[t * tokens + i] * lengths[i]) / total : 0;
   }
   return { tokens, weights, shares };
 }
