@@ -132,13 +132,14 @@ async function show(given: Given): Promise<void> {
       })),
     },
     svg: () =>
-      heatMaps([{ title: unit, ...panelOf(words, row) }], {
+      heatMaps([{ title: "", ...panelOf(words, (t) => row(t).map(Math.abs)) }], {
         title,
-        note: "Rows: the token that looks. Columns: the token that is looked at. Shares of an output",
-        low: -0.5,
+        note: "Rows: the token that looks. Columns: the token that is looked at. Colours: its share of the output",
+        low: 0,
         high: 0.5,
-        width: 140 + 13 * ids.length,
-        height: 120 + 13 * ids.length,
+        width: 140 + 14 * ids.length,
+        height: 140 + 14 * ids.length,
+        everyWord: true,
       }),
   });
   const picture = [...markedText(words, row(from), from, screen), "", ...heatLines(words, row, screen)];

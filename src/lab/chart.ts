@@ -67,6 +67,8 @@ export interface Heat extends Picture {
   /** What the colours go from and to. Default: the smallest and the largest value. */
   low?: number;
   high?: number;
+  /** No word is left out, and those of the columns stand upright; default: as many as there is room for. */
+  everyWord?: boolean;
   /** Names on the axes. */
   rowName?: string;
   columnName?: string;
@@ -135,7 +137,11 @@ export function heatMaps(panels: readonly HeatPanel[], picture: Heat): string {
     nameLocation: "middle" as const,
     nameGap: upright ? 46 : 26,
     nameTextStyle: { color: FAINT[0], fontFamily: FONT },
-    axisLabel: { color: FAINT[0], fontFamily: FONT },
+    axisLabel: {
+      color: FAINT[0],
+      fontFamily: FONT,
+      ...(picture.everyWord && { interval: 0, rotate: upright ? 0 : 90, fontSize: 11 }),
+    },
     axisLine: { lineStyle: { color: FAINT[0] } },
     splitArea: { show: false },
   });
