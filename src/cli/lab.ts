@@ -7,6 +7,9 @@ export const lab: Group = {
   commands: {
     __proto__: null!,
     attention: async () => (await import("../lab/attention-command.ts")).attention,
+    state: async () => (await import("../lab/state.ts")).state,
+    fidelity: async () => (await import("../lab/fidelity.ts")).fidelity,
+    context: async () => (await import("../lab/context.ts")).context,
     scaling: async () => (await import("../lab/scaling.ts")).scaling,
   },
 };
