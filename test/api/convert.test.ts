@@ -1,22 +1,17 @@
-// `convert` as a user calls it: from bytes and paths, with the vocabulary that belongs there.
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type ConvertOptions, convert, inspect, load, type ModelReport } from "rwkv-wasm";
+// `convert` as a user calls it: from bytes, files and addresses, with the vocabulary that belongs there.
+import { type ConvertOptions, convert, inspect, load, type ModelReport, type ModelSource } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { at, bytesAt } from "../files.ts";
+import { joined } from "../weights/bytes.ts";
 import { entries } from "../weights/dialects.ts";
-import { officialTensors } from "../weights/numbers.ts";
-import { fixture } from "../weights/support.ts";
+import { officialTensors } from "../weights/official.ts";
 import { safetensors } from "../weights/writers.ts";
 
-const folder = "build/convert/api";
-rmSync(folder, { recursive: true, force: true });
-mkdirSync(folder, { recursive: true });
-
-async function converted(from: string | Uint8Array, options?: ConvertOptions): Promise<Uint8Array<ArrayBuffer>> {
+async function converted(from: ModelSource, options?: ConvertOptions): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
-  const source = typeof from === "string" ? from : new Uint8Array(from);
-  await convert(source, { write: async (bytes) => void parts.push(bytes.slice()) }, options);
-  return new Uint8Array(Buffer.concat(parts));
+  await convert(from, { write: async (bytes) => void parts.push(bytes.slice()) }, options);
+  return joined(...parts) as Uint8Array<ArrayBuffer>;
 }
 
 const failure = async (promise: Promise<unknown>) => {
@@ -24,13 +19,13 @@ const failure = async (promise: Promise<unknown>) => {
   return `${error?.code}: ${error?.message}`;
 };
 
-const PTH = "test/fixtures/v7.bf16.pth";
+const PTH = at("test/fixtures/v7.bf16.pth");
 
 test("the shipped model through safetensors and back: the same text", async () => {
-  const original = new Uint8Array(readFileSync("weights/stories-7m.q8_0.gguf"));
-  writeFileSync(`${folder}/model.safetensors`, await converted(original, { container: "safetensors" }));
-  const vocabulary = readFileSync("test/fixtures/stories-7m.vocab.txt", "utf8");
-  const back = await converted(`${folder}/model.safetensors`, { type: "q8_0", vocabulary });
+  const original = await bytesAt("weights/stories-7m.q8_0.gguf");
+  const between = new Blob([await converted(original, { container: "safetensors" })]);
+  const vocabulary = new TextDecoder().decode(await bytesAt("test/fixtures/stories-7m.vocab.txt"));
+  const back = await converted(between, { type: "q8_0", vocabulary });
   const text = async (bytes: Uint8Array<ArrayBuffer>) => {
     const model = await load(bytes, { threads: 0 });
     try {
@@ -46,15 +41,11 @@ test("the shipped model through safetensors and back: the same text", async () =
   assert.is(await text(back), expected);
 });
 
-test("the vocabulary: by the number of tokens, beside the file, as given, none", async () => {
+test("the vocabulary: by the number of tokens, as given, none", async () => {
   const { vocabulary: bytes } = (await inspect(await converted(PTH))) as ModelReport;
   assert.equal(bytes, { kind: "world", note: "World, from the weights file" });
   const vocabulary = Array.from({ length: 200 }, (_, i) => `${i + 1} 't${i}' ${`t${i}`.length}`).join("\n");
-  copyFileSync(PTH, `${folder}/beside.pth`);
-  writeFileSync(`${folder}/beside.vocab.txt`, vocabulary);
-  const beside = await converted(`${folder}/beside.pth`);
-  assert.equal(beside, await converted(`${folder}/beside.pth`, { vocabulary }));
-  const model = await load(beside, { threads: 0 });
+  const model = await load(await converted(PTH, { vocabulary }), { threads: 0 });
   assert.equal([...model.tokenizer.encode("t7t19")], [8, 20]);
   await model.close();
   const none = (await inspect(await converted(PTH, { vocabulary: "none" }))) as ModelReport;
@@ -62,7 +53,7 @@ test("the vocabulary: by the number of tokens, beside the file, as given, none",
 });
 
 test("without a vocabulary that can be used it says so", async () => {
-  const dull = safetensors(
+  const file = safetensors(
     entries(
       (await officialTensors("7")).map((tensor) =>
         /^(emb|head)/.test(tensor.name)
@@ -71,6 +62,7 @@ test("without a vocabulary that can be used it says so", async () => {
       ),
     ),
   );
+  const dull = new Uint8Array(file);
   assert.match(
     await failure(converted(dull)),
     /^input: .* has no vocabulary to put into GGUF: .*130 tokens.*"none" leaves it out/,
@@ -86,8 +78,7 @@ test("options out of range", async () => {
     /^input: container must be one of gguf, safetensors, not zip/,
   );
   assert.match(await failure(options({ type: "q2_k" })), /^input: type must be one of f32, .*, not q2_k/);
-  assert.match(await failure(converted("none.gguf")), /^input: none\.gguf cannot be opened/);
-  assert.match(await failure(converted(fixture("quants.gguf"))), /^unsupported: /);
+  assert.match(await failure(converted(at("test/fixtures/quants.gguf"))), /^unsupported: /);
 });
 
 test.run();

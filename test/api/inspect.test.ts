@@ -1,5 +1,4 @@
-// `inspect`: what it says of files of all kinds, and that it says it without reading them.
-import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+// `inspect`: what it says of files of all kinds. (That it does so without reading them: test/api/files.test.ts.)
 import {
   type InspectOptions,
   inspect as inspectAny,
@@ -10,10 +9,10 @@ import {
 } from "rwkv-wasm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { at, bytesAt } from "../files.ts";
 import { mergedFile, modelOf, pairs, part, pthOf, safetensorsOf as safetensorsOfParts } from "../model/tuned.ts";
 import { fla, rwkvCpp } from "../weights/dialects.ts";
-import { fixture } from "../weights/support.ts";
-import { ggmf, safetensors, safetensorsOf } from "../weights/writers.ts";
+import { ggmf, safetensors } from "../weights/writers.ts";
 
 /** What is said of a model. */
 async function inspect(source: ModelSource, options: InspectOptions): Promise<ModelReport> {
@@ -22,6 +21,8 @@ async function inspect(source: ModelSource, options: InspectOptions): Promise<Mo
   return report;
 }
 
+/** A file of test/fixtures. */
+const fixture = (name: string) => bytesAt(`test/fixtures/${name}`);
 const of = (bytes: Uint8Array, options = {}) => inspect(new Uint8Array(bytes), { threads: 0, ...options });
 
 test("what it says of memory, parameters and state is what loading finds", async () => {
@@ -34,8 +35,8 @@ test("what it says of memory, parameters and state is what loading finds", async
     "v7.small.safetensors",
   ]) {
     for (const options of [{ threads: 0 }, { threads: 2, weights: "q4_0", sessions: 3 }] as const) {
-      const report = await inspect(`test/fixtures/${name}`, options);
-      const model = await load(`test/fixtures/${name}`, options);
+      const report = await inspect(at(`test/fixtures/${name}`), options);
+      const model = await load(at(`test/fixtures/${name}`), options);
       const { info } = model;
       await model.close();
       assert.equal(
@@ -54,7 +55,8 @@ test("what it says of memory, parameters and state is what loading finds", async
 });
 
 test("number types, names and facts", async () => {
-  const report = await of(fixture("v7.q8_0.gguf"));
+  const gguf = await fixture("v7.q8_0.gguf");
+  const report = await of(gguf);
   assert.is(report.container, "gguf");
   assert.equal(Object.keys(report.types).sort(), ["f32", "q8_0"]);
   assert.is(report.types.q8_0!.tensors, report.tensors.filter(({ type }) => type === "q8_0").length);
@@ -72,10 +74,11 @@ test("number types, names and facts", async () => {
   );
   assert.is(report.facts.head_size, 64);
   assert.equal(report.unknownTensors, []);
-  assert.equal(report.files, [{ name: "the given bytes", bytes: fixture("v7.q8_0.gguf").length }]);
+  assert.equal(report.files, [{ name: "the given bytes", bytes: gguf.length }]);
 
-  const pth = await of(fixture("v7.bf16.pth"));
-  assert.equal(pth.files, [{ name: "the given bytes", bytes: fixture("v7.bf16.pth").length }]);
+  const checkpoint = await fixture("v7.bf16.pth");
+  const pth = await of(checkpoint);
+  assert.equal(pth.files, [{ name: "the given bytes", bytes: checkpoint.length }]);
   assert.ok(pth.tensors.find(({ name }) => name === "blocks.0.att.w1")!.transposed);
   const cpp = await of(ggmf(await rwkvCpp("5.2")));
   assert.is(cpp.container, "ggmf");
@@ -83,42 +86,6 @@ test("number types, names and facts", async () => {
   assert.is(cpp.facts.ln_x_epsilon, 1e-5);
   const more = [...(await fla()), { name: "optimizer.step", shape: [1], type: "F32", data: new Uint8Array(4) }];
   assert.equal((await of(safetensors(more))).unknownTensors, ["optimizer.step"]);
-});
-
-test("a model that is too large for the memory is looked at all the same, and not read", async () => {
-  const [C, V] = [8192, 65536];
-  const square = ["att.key", "att.value", "att.receptance", "att.output", "ffn.key", "ffn.value", "ffn.receptance"];
-  const vectors = ["ln1.weight", "ln1.bias", "ln2.weight", "ln2.bias", "att.time_decay", "att.time_first"];
-  const mixes = ["att.time_mix_k", "att.time_mix_v", "att.time_mix_r", "ffn.time_mix_k", "ffn.time_mix_r"];
-  const shapes: [name: string, shape: number[]][] = [
-    ["emb.weight", [V, C]],
-    ["head.weight", [V, C]],
-    ["ln_out.weight", [C]],
-    ["ln_out.bias", [C]],
-    ...square.map((name): [string, number[]] => [`blocks.0.${name}.weight`, [C, C]]),
-    ...[...vectors, ...mixes].map((name): [string, number[]] => [`blocks.0.${name}`, [C]]),
-  ];
-  let end = 0;
-  const header: Record<string, object> = {};
-  for (const [name, shape] of shapes) {
-    const bytes = shape.reduce((a, b) => a * b, 4);
-    header[name] = { dtype: "F32", shape, data_offsets: [end, end + bytes] };
-    end += bytes;
-  }
-  const path = "build/inspect/huge.safetensors";
-  mkdirSync("build/inspect", { recursive: true });
-  const start = safetensorsOf(JSON.stringify(header));
-  writeFileSync(path, start);
-  truncateSync(path, start.length + end); // a hole, which takes no room on the disk
-  try {
-    const report = await inspect(path, { threads: 0 });
-    assert.is(report.version, "4");
-    assert.ok(report.memory.bytes > 5.5 * 2 ** 30);
-    assert.not(report.memory.fits);
-    assert.ok((await inspect(path, { threads: 0, weights: "q4_0" })).memory.fits);
-  } finally {
-    rmSync(path);
-  }
 });
 
 test("LoRAs and tuned states", async () => {
@@ -140,16 +107,6 @@ test("LoRAs and tuned states", async () => {
   assert.equal(merged.unknownTensors, []);
 });
 
-test("warnings about what lies beside the file", async () => {
-  mkdirSync("build/inspect/folder", { recursive: true });
-  writeFileSync("build/inspect/folder/model.safetensors", fixture("v7.small.safetensors"));
-  writeFileSync("build/inspect/folder/config.json", '{"model_type":');
-  const warnings: string[] = [];
-  await inspect("build/inspect/folder", { threads: 0, onWarning: (warning) => void warnings.push(warning) });
-  assert.is(warnings.length, 1);
-  assert.match(warnings[0]!, /config\.json: what should be JSON is not; the file is damaged\. It is ignored/);
-});
-
 test("errors are those of load", async () => {
   const failure = async (bytes: Uint8Array, options = {}) => {
     const error = (await of(bytes, options).catch((reason) => reason)) as { code: string; message: string };
@@ -157,9 +114,10 @@ test("errors are those of load", async () => {
   };
   assert.match(await failure(new Uint8Array(0)), /^weights: .* is empty/);
   assert.match(await failure(new TextEncoder().encode("<!doctype html>")), /^weights: .* is a web page/);
-  assert.match(await failure(fixture("v7.f32.gguf").subarray(0, 500_000)), /^weights: .* is cut off/);
-  assert.match(await failure(fixture("v7.f32.gguf"), { threads: 65 }), /^input: threads must be/);
-  assert.match(await failure(fixture("v7.f32.gguf"), { weights: "q9" }), /^input: weights must be one of/);
+  const whole = await fixture("v7.f32.gguf");
+  assert.match(await failure(whole.subarray(0, 500_000)), /^weights: .* is cut off/);
+  assert.match(await failure(whole, { threads: 65 }), /^input: threads must be/);
+  assert.match(await failure(whole, { weights: "q9" }), /^input: weights must be one of/);
 });
 
 test.run();

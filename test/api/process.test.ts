@@ -3,6 +3,9 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { run } from "../../scripts/program.ts";
 
+/** Seconds for one program; generous, it only ends what hangs. */
+const LIMIT = 300;
+
 const LOAD = `import { load } from "rwkv-wasm";
   const model = await load("test/fixtures/v7.f32.gguf", { threads: THREADS });`;
 
@@ -64,7 +67,7 @@ for (const threads of [0, 1, 2])
   for (const [name, program, printed] of PROGRAMS)
     test(`${threads} threads: a program that ${name} ends`, async () => {
       const source = `${LOAD.replace("THREADS", String(threads))}\n${program}`;
-      const { output, code, timedOut } = await run(process.execPath, ["--input-type=module", "--eval", source], 30);
+      const { output, code, timedOut } = await run(process.execPath, ["--input-type=module", "--eval", source], LIMIT);
       assert.not(timedOut, "it did not end");
       assert.is(output, printed);
       assert.is(code, 0);
@@ -73,7 +76,7 @@ for (const threads of [0, 1, 2])
 test("a load that fails leaves nothing that would keep the process", async () => {
   const source = `import { load } from "rwkv-wasm";
     for (const path of ["no/such/file", "package.json"]) await load(path).catch((error) => console.log(error.code));`;
-  const { output, code, timedOut } = await run(process.execPath, ["--input-type=module", "--eval", source], 30);
+  const { output, code, timedOut } = await run(process.execPath, ["--input-type=module", "--eval", source], LIMIT);
   assert.not(timedOut, "it did not end");
   assert.is(output, "input\nweights\n");
   assert.is(code, 0);
@@ -87,7 +90,7 @@ test("models that are closed give their memory back, without anybody asking for 
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     console.log(process.memoryUsage.rss() >> 20);`;
-  const { output, code } = await run(process.execPath, ["--input-type=module", "--eval", source], 60);
+  const { output, code } = await run(process.execPath, ["--input-type=module", "--eval", source], LIMIT);
   assert.is(code, 0, output);
   // 30 models of 50 MiB and more would be 1,500.
   assert.ok(Number(output) < 600, `${output.trim()} MiB`);

@@ -1,6 +1,4 @@
 // The rule of choice: which tokenizer a model gets, where from, and what is said when there is none.
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { Tokenizer as Hf } from "@huggingface/tokenizers";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -11,10 +9,11 @@ import { BpeTokenizer } from "../../src/text/bpe.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
 import { parseVocabulary } from "../../src/text/vocab.ts";
 import type { Source } from "../../src/types.ts";
+import { bytesAt } from "../files.ts";
 
-const WORLD = new Uint8Array(readFileSync("weights/world.vocab"));
-const STORIES = new Uint8Array(readFileSync("test/fixtures/stories-7m.vocab.txt"));
-const PILE = readFileSync(createRequire(import.meta.url).resolve("rwkv-tokenizer-node/20B_tokenizer.json"));
+const WORLD = await bytesAt("weights/world.vocab");
+const STORIES = await bytesAt("test/fixtures/stories-7m.vocab.txt");
+const PILE = await bytesAt("node_modules/rwkv-tokenizer-node/20B_tokenizer.json");
 const encoder = new TextEncoder();
 
 let worldReads = 0;
@@ -105,8 +104,8 @@ test("what is given wins over everything", async () => {
   await gives("World, as given", 4200, { given: STORIES, ...all });
   await gives("World, as given", 4096, { given: new TextDecoder().decode(STORIES), ...all });
   await gives("World, as given", 65536, { given: WORLD, ...all });
-  await gives("BPE, as given", 50277, { given: PILE.toString("utf8"), ...all });
-  await gives("BPE, as given", 50304, { given: new Uint8Array(PILE), ...all });
+  await gives("BPE, as given", 50277, { given: new TextDecoder().decode(PILE), ...all });
+  await gives("BPE, as given", 50304, { given: PILE.slice(), ...all });
   await gives("BPE, as given", 50304, {
     given: { json: PILE, Tokenizer: Hf },
     platform: { worldVocabulary: platform.worldVocabulary },

@@ -1,7 +1,7 @@
 /** What training programs leave, made up: LoRAs with whole tensors beside them, and tuned states; and what merging has to give. */
 import { Random } from "../kernels/random.ts";
 import { BF16, encode, F16 } from "../kernels/reference.ts";
-import { type Official, officialTensors } from "../weights/numbers.ts";
+import { type Official, officialTensors } from "../weights/official.ts";
 import { type Entry, f32Bytes, pth, py, safetensors, torchTensor } from "../weights/writers.ts";
 
 const f = Math.fround;

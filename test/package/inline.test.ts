@@ -47,7 +47,7 @@ const own = {
 };
 for (const { name, run } of [own, ...programs()])
   test(name, async () => {
-    const { output, code } = await run(`${folder}/main.js`, 120);
+    const { output, code } = await run(`${folder}/main.js`, 600);
     assert.is(output.trim(), TEAM);
     assert.is(code, 0);
   });

@@ -2,6 +2,14 @@
 import { test } from "uvu";
 import { rerun } from "../runtimes/rerun.ts";
 
-await rerun(["bytes/http", "bytes/cached", "bytes/stream", "platform/files", "platform/folder-store", "platform/load"]);
+await rerun([
+  "api/files",
+  "bytes/http",
+  "bytes/cached",
+  "bytes/stream",
+  "platform/files",
+  "platform/folder-store",
+  "platform/load",
+]);
 
 test.run();

@@ -106,7 +106,7 @@ await inBrowsers((browser, name) => {
   test(`${name}: each store by itself`, async () => {
     const plain = await serve(false);
     try {
-      const finished = await runInPage(browser, plain, "build/everywhere/stores/stores-in-page.js", 60);
+      const finished = await runInPage(browser, plain, "build/everywhere/stores/stores-in-page.js", 600);
       const verdict = judge(finished);
       if (verdict.failed > 0) console.log(finished.output.replace(/^/gm, "| "));
       assert.is(verdict.failed, 0, tally(verdict));
@@ -153,8 +153,11 @@ await inBrowsers((browser, name) => {
       await page.close();
       web.until = SIZE;
       const kept = await stored();
-      const loaded = await run<Loaded>(await tab(), "return get()");
-      assert.equal(loaded.cache, { store, reused: kept, fetched: SIZE - kept });
+      const { cache, ...loaded } = await run<Loaded>(await tab(), "return get()");
+      // What the tab had handed over may have been stored after it was gone.
+      const more = cache!.reused - kept;
+      assert.ok(more >= 0 && more % BLOCK === 0, `${cache!.reused} bytes, ${kept} were there`);
+      assert.equal(cache, { store, reused: kept + more, fetched: SIZE - kept - more });
       assert.is(loaded.fingerprint, fingerprint);
     }));
 

@@ -131,7 +131,12 @@ await inBrowsers((browser, name) => {
           const each = (await loads(3)) as number;
           const before = memory();
           await loads(25);
-          const more = memory() - before;
+          // Workers that were ended go when the browser has time for it.
+          let more = memory() - before;
+          for (let waited = 0; more >= 10 * each && waited < 300; waited++) {
+            await new Promise((resolve) => setTimeout(resolve, 200));
+            more = memory() - before;
+          }
           console.log(`${where}: 25 models of ${each.toFixed(0)} MB, one after the other: ${more.toFixed(0)} MB more`);
           assert.ok(more < 10 * each, `${more} MB more`);
         }));

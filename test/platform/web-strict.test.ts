@@ -58,6 +58,19 @@ const code = (from: string) => `
   }
   globalThis.answer = JSON.stringify(answer);`;
 
+/** Milliseconds for something to come; generous, it only ends what hangs. */
+const PATIENCE = 300_000;
+
+/** What `ask` answers once it answers something. */
+async function eventually<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+  for (const end = performance.now() + PATIENCE; performance.now() < end; ) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`waited in vain for ${what}`);
+}
+
 /** `options`: a policy, a script that comes first. */
 async function visit(
   page: Page,
@@ -67,12 +80,11 @@ async function visit(
 ): Promise<Answer> {
   const query = new URLSearchParams({ code: code(from), ...options });
   await page.goto(`${site.url}/page?${query}`);
-  for (;;) {
-    // A page that reloads meanwhile has no answer for a moment.
+  return eventually("the page's answer", async () => {
+    // A page that reloads meanwhile has none for a moment.
     const answer = await page.evaluate("globalThis.answer ?? null").catch(() => null);
-    if (answer) return JSON.parse(answer as string);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+    return answer ? JSON.parse(answer as string) : undefined;
+  });
 }
 
 await inBrowsers((browser, name) => {
@@ -143,8 +155,10 @@ await inBrowsers((browser, name) => {
       const policy = `default-src 'none'; script-src 'self' ${other.url} 'wasm-unsafe-eval'; worker-src 'self' blob:; connect-src 'self' ${other.url}`;
       const options = { first: "/isolation.js", policy };
       // The first time it reloads; whoever looks may see the page before that or after.
-      let answer = await visit(page, "/dist/web.js", options);
-      for (let tries = 0; !answer.isolated && tries < 20; tries++) answer = await visit(page, "/dist/web.js", options);
+      const answer = await eventually("an isolated page", async () => {
+        const answer = await visit(page, "/dist/web.js", options);
+        return answer.isolated ? answer : undefined;
+      });
       assert.equal(answer, { isolated: true, mode: team, tokens: expected.tokens });
       assert.is(await page.evaluate("sessionStorage.length"), 0);
       // From then on at once, and with the package from elsewhere too.
@@ -159,7 +173,9 @@ await inBrowsers((browser, name) => {
         assert.equal(answer, { isolated: false, mode: "worker", tokens: expected.tokens });
       }
       assert.is(await page.evaluate("sessionStorage.length"), 0);
-      assert.is(await page.evaluate("navigator.serviceWorker.getRegistrations().then((all) => all.length)"), 0);
+      // It takes itself back when it finds that it is of no use.
+      const count = () => page.evaluate("navigator.serviceWorker.getRegistrations().then((all) => all.length)");
+      await eventually("no service worker", async () => ((await count()) === 0 ? true : undefined));
     }));
 });
 

@@ -8,7 +8,7 @@ import { judge, tally } from "../../scripts/test/judge.ts";
 import { programs } from "./runtimes.ts";
 
 /** Seconds for one file in one runtime; generous, it only ends what hangs. */
-const LIMIT = 120;
+const LIMIT = 600;
 
 /**
  * Registers one test per runtime, which runs the files `test/NAME.test.ts`. `rwkv-wasm` is the built package to them. What they print

@@ -8,7 +8,7 @@ import { scan } from "../rules/scan.ts";
 import type { Runtime } from "./runtimes.ts";
 
 /** Seconds for one file in one runtime; generous, it only ends what hangs. */
-const LIMIT = 300;
+const LIMIT = 900;
 /** Properties are tried often in this Node; elsewhere a few tries find what is different there. */
 export const RUNS = 2;
 

@@ -5,8 +5,8 @@ import { createServer } from "node:net";
 import type { Browser, Context, Page } from "./browsers.ts";
 
 const LIBRARIES = `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`;
-/** Seconds in which the driver has to answer, a script to end. */
-const PATIENCE = 30;
+/** Seconds in which the driver has to answer, a script to end; generous, it only ends what hangs. */
+const PATIENCE = 300;
 
 /** What this program started; none may outlive it. */
 const started = new Set<ChildProcess>();
@@ -82,7 +82,7 @@ function pagesOf(session: string): Context["newPage"] {
       const start = `Promise.resolve().then(() => (${script}))
         .then((value) => { globalThis.${id} = { value }; }, (error) => { globalThis.${id} = { error: String(error) }; });`;
       await inWindow(handle, () => command(`${session}/execute/sync`, { script: start, args: [] }));
-      for (let tries = 0; tries < PATIENCE * 100; tries++) {
+      for (const end = performance.now() + PATIENCE * 1000; performance.now() < end; ) {
         const look = { script: `return globalThis.${id}`, args: [] };
         const answer = (await inWindow(handle, () => command(`${session}/execute/sync`, look))) as {
           value?: unknown;
@@ -141,11 +141,11 @@ async function freePort(): Promise<number> {
 }
 
 async function eventually<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
+  for (const end = performance.now() + PATIENCE * 1000; ; ) {
     try {
       return await work();
     } catch (error) {
-      if (tries === PATIENCE * 10) throw error;
+      if (performance.now() > end) throw error;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }

@@ -42,12 +42,16 @@ export async function openPage(browser: Browser, url: string, size: [number, num
 /** Closes a page with its storage. */
 export const closePage = (page: Page): Promise<void> => page.browserContext().close();
 
+/** Milliseconds for something to come true; generous, it only ends what hangs. */
+const PATIENCE = 300_000;
+
 /** Until an expression is true in the page. */
 export async function until(page: Page, expression: string): Promise<void> {
-  for (let i = 0; ; i++) {
+  for (const end = performance.now() + PATIENCE; ; ) {
     // While a page is loaded anew there is nothing to ask.
     if (await page.evaluate(`(async () => Boolean(await (${expression})))()`).catch(() => false)) return;
-    if (i === 600) throw new Error(`In the page, this never became true: ${expression}; it says: ${await said(page)}`);
+    if (performance.now() > end)
+      throw new Error(`In the page, this never became true: ${expression}; it says: ${await said(page)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -1,5 +1,5 @@
 /** The fixtures' models as other programs than the official one write them: other names, and numbers turned, joined or changed. */
-import { type Official, officialTensors, turned } from "./numbers.ts";
+import { type Official, officialTensors, turned } from "./official.ts";
 import { type Entry, f32Bytes } from "./writers.ts";
 
 export const entry = (name: string, shape: number[], values: ArrayLike<number>): Entry => ({

@@ -1,32 +1,14 @@
 /** What the weights tests share: fixtures, and a GGUF builder that knows nothing of the code under test, so that it can also lie. */
 import { readFileSync } from "node:fs";
 import type { Source } from "../../src/types.ts";
+import { text, u32, u64 } from "./bytes.ts";
+
+export { joined, text, u32, u64 } from "./bytes.ts";
 
 /** A file of test/fixtures. */
 export function fixture(name: string): Uint8Array {
   return new Uint8Array(readFileSync(`test/fixtures/${name}`));
 }
-
-/** The parts, one after the other. */
-export function joined(...parts: Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
-export const u32 = (n: number): number[] => [0, 8, 16, 24].map((shift) => (n >>> shift) & 255);
-export const u64 = (n: number | bigint): number[] => {
-  const big = BigInt.asUintN(64, BigInt(n));
-  return [...u32(Number(big & 0xffffffffn)), ...u32(Number(big >> 32n))];
-};
-export const text = (s: string): number[] => {
-  const bytes = [...new TextEncoder().encode(s)];
-  return [...u64(bytes.length), ...bytes];
-};
 
 /** Metadata entries: the key, then the type's number and the value as bytes. */
 export const key = {

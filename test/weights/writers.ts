@@ -1,5 +1,5 @@
 /** Small writers of the containers, which know nothing of the code under test, so that they can also lie. */
-import { joined, u32, u64 } from "./support.ts";
+import { joined, u32, u64 } from "./bytes.ts";
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 
