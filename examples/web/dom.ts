@@ -33,7 +33,8 @@ export function bytes(n: number): string {
     n /= 1000;
     unit++;
   }
-  return `${n.toFixed(unit === 0 || n >= 100 ? 0 : 1)} ${units[unit]}`;
+  // Number and unit stay on one line.
+  return `${n.toFixed(unit === 0 || n >= 100 ? 0 : 1)}\u00a0${units[unit]}`;
 }
 
 /** A file for whoever sits there. */
