@@ -28,8 +28,8 @@ export function distanceOf(
     const [a, b] = [meanOf(found), meanOf(wanted)];
     for (let i = 0; i < wanted.length; i++) {
       const difference = Math.abs(found[i] - a - (wanted[i] - b));
-      // Also if it is not a number.
-      if (!(difference <= worst)) worst = difference;
+      // What is not a number stays, as the worst of all.
+      if (difference > worst || Number.isNaN(difference)) worst = difference;
       deviation += (wanted[i] - b) ** 2;
     }
     count += wanted.length;

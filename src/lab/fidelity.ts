@@ -333,7 +333,12 @@ function findingsOf(rows: readonly Row[]) {
     "perplexity / reference's",
     "by",
   ];
-  const kinds = [...new Set(lines.map(({ weights }) => weights))];
+  // The chart is of one container, and of floats of one type: the others are the same.
+  const drawn = lines.filter(
+    ({ container, weights, runtimes }) =>
+      container === lines[0].container && !["bf16", "f16"].includes(weights) && runtimes[0].startsWith(own),
+  );
+  const kinds = [...new Set(drawn.map(({ weights }) => weights))];
   const versions = [...new Set(lines.map(({ version }) => version))];
   return {
     lines: columns([head, ...table], [0, 1, 2, 3, 8]),
@@ -347,8 +352,8 @@ function findingsOf(rows: readonly Row[]) {
             y: { name: "nats per token", log: true },
             lines: kinds.map((name) => ({
               name,
-              points: lines
-                .filter((row) => row.weights === name && row.runtimes[0].startsWith(own))
+              points: drawn
+                .filter((row) => row.weights === name)
                 .map((row): [number, number] => [Number(row.version), row.kl]),
             })),
           },
