@@ -3,11 +3,13 @@
 import { blocks } from "./blocks";
 import { stored_bytes } from "./convert";
 import { block_bytes, block_values, decode_block } from "./decode";
-import { PIECE, T_F32, UNIT_BYTES } from "./ops";
+import { f16_mask, f16_scale, widen_f16 } from "./lanes";
+import { PIECE, T_F32, T_Q4_0, T_Q8_0, UNIT_BYTES } from "./ops";
 import { piece_bytes, tile_kind, tile_nibbles, tile_offset } from "./tiles";
 
 /**
- * dst: one packed piece; src: its first `rows` (1..32) rows in the file layout of the same type; the others become zeros.
+ * dst: one packed piece; src: its first `rows` (1..32) rows in the file layout of the same type, whose scales are finite; the others become
+ * zeros.
  * scratch: 384 bytes.
  */
 export function pack(dst: usize, src: usize, type: i32, rows: i32, columns: i32, scratch: usize): void {
@@ -18,18 +20,108 @@ export function pack(dst: usize, src: usize, type: i32, rows: i32, columns: i32,
   else interleave<u16>(dst, src, stride, rows, columns);
 }
 
+/** Squares of as many numbers as a vector holds, where there are enough rows and columns; the rest one by one. */
 function interleave<T>(dst: usize, src: usize, stride: usize, rows: i32, columns: i32): void {
-  for (let c = 0; c < columns; c++) {
+  const lanes = <i32>(16 / sizeof<T>());
+  const line: usize = PIECE * sizeof<T>();
+  const squares = rows == PIECE ? columns - (columns % lanes) : 0;
+  for (let c = 0; c < squares; c += lanes) {
+    let from = src + <usize>c * sizeof<T>();
+    const to = dst + <usize>c * line;
+    for (let at: usize = 0; at < line; at += 16) {
+      if (sizeof<T>() == 2) turn_eight(to + at, line, from, stride);
+      else turn_four(to + at, line, from, stride);
+      from += stride * <usize>lanes;
+    }
+  }
+  dst += <usize>squares * line;
+  for (let c = squares; c < columns; c++) {
     let from = src + <usize>c * sizeof<T>();
     for (let r = 0; r < rows; r++) {
       store<T>(dst + <usize>r * sizeof<T>(), load<T>(from));
       from += stride;
     }
-    dst += PIECE * sizeof<T>();
+    dst += line;
   }
 }
 
+/** Four by four numbers of 32 bits, turned. */
+// @ts-ignore: decorator
+@inline
+function turn_four(to: usize, line: usize, from: usize, stride: usize): void {
+  turned(
+    to,
+    line,
+    v128.load(from),
+    v128.load(from + stride),
+    v128.load(from + stride * 2),
+    v128.load(from + stride * 3),
+  );
+}
+
+/** Four vectors of four numbers, turned, `line` bytes from one to the next. */
+// @ts-ignore: decorator
+@inline
+function turned(to: usize, line: usize, a: v128, b: v128, c: v128, d: v128): void {
+  const near = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+  const near2 = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const far = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+  const far2 = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<i64>(near, near2, 0, 2));
+  v128.store(to + line, v128.shuffle<i64>(near, near2, 1, 3));
+  v128.store(to + line * 2, v128.shuffle<i64>(far, far2, 0, 2));
+  v128.store(to + line * 3, v128.shuffle<i64>(far, far2, 1, 3));
+}
+
+/** Eight by eight numbers of 16 bits, turned: pairs of rows, then as four by four numbers of 32 bits. */
+// @ts-ignore: decorator
+@inline
+function turn_eight(to: usize, line: usize, from: usize, stride: usize): void {
+  const far = from + stride * 4;
+  let a = v128.load(from);
+  let b = v128.load(from + stride);
+  const ab = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  const ab2 = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+  a = v128.load(from + stride * 2);
+  b = v128.load(from + stride * 3);
+  const cd = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  const cd2 = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+  a = v128.load(far);
+  b = v128.load(far + stride);
+  const ef = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  const ef2 = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+  a = v128.load(far + stride * 2);
+  b = v128.load(far + stride * 3);
+  const gh = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  const gh2 = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+  turned(to, line, ab, cd, ef, gh);
+  turned(to + line * 4, line, ab2, cd2, ef2, gh2);
+}
+
+/** Half a piece after the other; in each, tile after tile, so that memory is written from its start to its end. */
 function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32, columns: i32, scratch: usize): void {
+  for (let first = 0; first < rows; first += ROWS) {
+    const own = src + <usize>first * stride;
+    const most = min(ROWS, rows - first);
+    if (most == ROWS && type == T_Q8_0) dst = pack_q8_0(dst, own, stride, columns);
+    else if (most == ROWS && type == T_Q4_0) dst = pack_q4_0(dst, own, stride, columns);
+    else dst = pack_tiles(dst, own, stride, type, most, columns, scratch);
+  }
+}
+
+/** Rows of a tile. */
+const ROWS: i32 = PIECE / 2;
+
+/** dst: the tiles of `rows` (1..16) rows. Answers where they end. */
+function pack_tiles(
+  dst: usize,
+  src: usize,
+  stride: usize,
+  type: i32,
+  rows: i32,
+  columns: i32,
+  scratch: usize,
+): usize {
   const kind = tile_kind(type);
   const nibbles = tile_nibbles(type);
   const offset = i8x16.splat(<i8>tile_offset(type));
@@ -40,7 +132,7 @@ function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32,
   const bytes = <usize>block_bytes(type);
   for (let r = 0; r < rows; r++) {
     let from = src + <usize>r * stride;
-    let to = dst + <usize>(r >> 4) * (<usize>count * tile) + <usize>(r & 15) * 4;
+    let to = dst + <usize>r * 4;
     for (let b = 0; b < count; b += units) {
       decode_block(scratch, from, type);
       from += bytes;
@@ -61,6 +153,69 @@ function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32,
       }
     }
   }
+  return dst + <usize>count * tile;
+}
+
+/** The same for 16 rows of q8_0: what most large files are made of. */
+function pack_q8_0(dst: usize, src: usize, stride: usize, columns: i32): usize {
+  const offset = i8x16.splat(<i8>tile_offset(T_Q8_0));
+  const mask = f16_mask();
+  const scale = f16_scale();
+  for (let b = blocks(columns); b > 0; b--) {
+    let from = src;
+    for (let to = dst; to < dst + 64; to += 16) {
+      v128.store(to, four_scales(from, stride, mask, scale));
+      four_rows(to + 64, from + 2, stride, offset);
+      four_rows(to + 320, from + 18, stride, offset);
+      from += stride * 4;
+    }
+    dst += 576;
+    src += 34;
+  }
+  return dst;
+}
+
+/** The same for q4_0, whose bytes are those of the tiles already. */
+function pack_q4_0(dst: usize, src: usize, stride: usize, columns: i32): usize {
+  const none = i8x16.splat(0);
+  const mask = f16_mask();
+  const scale = f16_scale();
+  for (let b = blocks(columns); b > 0; b--) {
+    let from = src;
+    for (let to = dst; to < dst + 64; to += 16) {
+      v128.store(to, four_scales(from, stride, mask, scale));
+      four_rows(to + 64, from + 2, stride, none);
+      from += stride * 4;
+    }
+    dst += 320;
+    src += 18;
+  }
+  return dst;
+}
+
+/** The f16 at the start of four rows, as f32; finite only. */
+// @ts-ignore: decorator
+@inline
+function four_scales(from: usize, stride: usize, mask: v128, scale: v128): v128 {
+  let h = i32x4.splat(<i32>load<i16>(from));
+  h = i32x4.replace_lane(h, 1, <i32>load<i16>(from + stride));
+  h = i32x4.replace_lane(h, 2, <i32>load<i16>(from + stride * 2));
+  h = i32x4.replace_lane(h, 3, <i32>load<i16>(from + stride * 3));
+  return widen_f16(h, mask, scale);
+}
+
+/** 16 bytes of each of four rows, turned into four steps of four bytes of each row. */
+// @ts-ignore: decorator
+@inline
+function four_rows(to: usize, from: usize, stride: usize, offset: v128): void {
+  turned(
+    to,
+    64,
+    i8x16.add(v128.load(from), offset),
+    i8x16.add(v128.load(from + stride), offset),
+    i8x16.add(v128.load(from + stride * 2), offset),
+    i8x16.add(v128.load(from + stride * 3), offset),
+  );
 }
 
 /** A row's four codes of each of four steps. */

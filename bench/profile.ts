@@ -57,7 +57,7 @@ function here(): WorkerHandle {
       if (message.kind === "lead") {
         lead = message;
         begin(message, port, { breathe: platform.breathe, interval: 0 });
-      } else if (message.kind !== "follow") {
+      } else if (message.kind !== "follow" && message.kind !== "join") {
         if (message.kind === "rows" && message.rows.first === 0) names.set(message.rows.address, message.rows.name);
         hear?.(message);
       }

@@ -45,6 +45,11 @@ export interface Source {
    */
   read(offset: number, length: number, signal?: AbortSignal, into?: ArrayBuffer): Promise<Uint8Array<ArrayBuffer>>;
   /**
+   * The same into all of `into`, which may be memory that threads share. Absent where something else than this thread would have to do it, and
+   * cannot.
+   */
+  readInto?(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
    * Opens the file of that name beside this one, in the same folder; `undefined` if there is none. For models of several
    * files. What it opens is closed by whoever asked for it. Absent where there is no beside, as with plain bytes.
    */

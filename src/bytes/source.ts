@@ -41,6 +41,12 @@ export function bytesSource(name: string, bytes: Uint8Array): Source {
       copy.set(held.subarray(offset, offset + length));
       return copy;
     },
+    async readInto(offset, into, signal) {
+      signal?.throwIfAborted();
+      if (!held) throw closedSource(name);
+      checkRange(this, offset, into.length);
+      into.set(held.subarray(offset, offset + into.length));
+    },
     async close() {
       held = undefined;
     },

@@ -118,19 +118,15 @@ export class Engine {
 
   #handle(request: Request): void {
     switch (request.kind) {
-      case "rows": {
-        const { data, merge } = request.rows;
-        this.#store.store(request.rows);
-        const spent = merge ? [data, merge.data] : [data];
-        this.#port.post({ kind: "done", job: request.job, spent }, spent);
+      case "rows":
+        this.#store.answer(request, this.#port);
         return;
-      }
       case "seal": {
         let hash = 0;
         for (const { address, count } of request.vectors) {
           hash = xxhash32(new Uint8Array(this.#memory.buffer, address, count * 4), hash);
         }
-        if (this.#spec.far) this.#store.halve();
+        if (this.#spec.far) this.#store.halve(request.halved);
         this.#port.post({ kind: "done", job: request.job, fingerprint: hex8(hash) });
         return;
       }
@@ -587,7 +583,8 @@ const NO_ROOM: Failure = {
 };
 
 /** Any error as one that can cross to the host. */
-function known(error: unknown): { code: RwkvError["code"]; message: string } {
+/** What can be said to a host. */
+export function known(error: unknown): { code: RwkvError["code"]; message: string } {
   if (error instanceof RwkvError) return error;
   return { code: "engine", message: `The engine stopped: ${error instanceof Error ? error.message : String(error)}` };
 }

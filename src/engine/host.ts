@@ -13,9 +13,9 @@ import type { FlatTokens } from "../grammar/trie.ts";
 import type { Build } from "./kernels.ts";
 import { createMemory } from "./memory.ts";
 import type { Platform, WorkerHandle } from "./platform.ts";
-import type { Done, Finish, Guessed, Port, Reply, Request } from "./protocol.ts";
+import type { Done, Finish, Guessed, Packed, Port, Reply, Request, Rows } from "./protocol.ts";
 import { readSlot } from "./slots.ts";
-import type { EngineSpec } from "./spec.ts";
+import { type EngineSpec, LANDINGS } from "./spec.ts";
 
 export type Mode = "team" | "worker" | "inline";
 
@@ -96,6 +96,18 @@ export interface Running {
 
 type Body = Request extends infer R ? (R extends { job: number } ? Omit<R, "job"> : never) : never;
 
+/**
+ * A place for a piece of a file, from where a rank packs it. In shared memory it can be read there; else whoever reads it sends what was
+ * read.
+ */
+export interface Landing {
+  readonly rank: number;
+  readonly shared?: { readonly address: number; readonly bytes: Uint8Array };
+}
+
+/** Pieces on their way where memory is not shared: one is being read while another is being packed. */
+const IN_FLIGHT = 3;
+
 export class EngineHost {
   readonly arrangement: Arrangement;
   readonly #spec: EngineSpec;
@@ -108,6 +120,8 @@ export class EngineHost {
   /** Set when nobody answers any more. */
   #dead: RwkvError | undefined;
   #closed = false;
+  /** Followers take orders, until all weights are there. */
+  #loading = true;
 
   /** Starts an engine on workers that were spawned for it; none for an engine beside the caller. */
   static async start(
@@ -150,6 +164,7 @@ export class EngineHost {
       leader.onMessage((reply) => this.#hear(reply));
       leader.post({ kind: "lead", module, memory: this.#memory, spec: this.#spec });
       followers.forEach((worker, i) => {
+        worker.onMessage((reply) => this.#hear(reply));
         worker.post({ kind: "follow", module, memory: this.#memory!, spec: this.#spec, rank: i + 1 });
       });
     } else {
@@ -170,6 +185,32 @@ export class EngineHost {
   /** Sends a request; resolves when it is done. An abort rejects with the signal's reason, after the engine let go. */
   request(body: Body, listener: Listener = {}, signal?: AbortSignal, transfer?: ArrayBuffer[]): Promise<Done> {
     return this.#send(body, { listener, signal }, transfer).done;
+  }
+
+  /** Places for pieces of files that weights are loaded from: of every rank that packs the first, then of every rank the second. */
+  landings(): Landing[] {
+    const { packers, staging, stagingStride, stagingBytes } = this.#spec;
+    const memory = this.#memory;
+    if (!memory) return Array.from({ length: IN_FLIGHT }, () => ({ rank: 0 }));
+    return Array.from({ length: packers * LANDINGS }, (_, i) => {
+      const rank = i % packers;
+      const address = staging + rank * stagingStride + Math.floor(i / packers) * stagingBytes;
+      return { rank, shared: { address, bytes: new Uint8Array(memory.buffer, address, stagingBytes) } };
+    });
+  }
+
+  /** Has a rank pack rows. The buffers are handed over, and are in the answer. */
+  pack(rank: number, rows: Rows, signal: AbortSignal, transfer: ArrayBuffer[]): Promise<Done> {
+    return this.#send({ kind: "rows", rows }, { listener: {}, signal }, transfer, this.#workers[rank] ?? this.#port)
+      .done;
+  }
+
+  /** When all is packed; answers a hash over the vectors. From then on the ranks compute. */
+  async seal(packed: Packed, signal?: AbortSignal): Promise<string> {
+    const { fingerprint } = await this.request({ kind: "seal", ...packed }, {}, signal);
+    this.#loading = false;
+    for (const follower of this.#workers.slice(1)) follower.post({ kind: "join" });
+    return fingerprint!;
   }
 
   /** Starts a generation. It ends when it is settled; an engine that waits for its reader keeps no process alive. */
@@ -202,6 +243,7 @@ export class EngineHost {
     body: Body,
     terms: Omit<Pending, "resolve" | "reject">,
     transfer?: ArrayBuffer[],
+    port: Pick<Port<Request, Reply>, "post"> = this.#port,
   ): { job: number; done: Promise<Done> } {
     const job = ++this.#jobs;
     const { signal } = terms;
@@ -216,7 +258,7 @@ export class EngineHost {
       }
       this.#pending.set(job, pending);
       this.#hold();
-      this.#port.post({ ...body, job } as Request, transfer);
+      port.post({ ...body, job } as Request, transfer);
     });
     return { job, done };
   }
@@ -337,7 +379,7 @@ export class EngineHost {
     this.#poison();
     // Nothing will be computed any more. A leader that lives fails its jobs by itself, and can still hand out states.
     for (const follower of this.#workers.slice(1)) follower.terminate();
-    if (rank === 0) {
+    if (rank === 0 || this.#loading) {
       this.#dead = new RwkvError("engine", `The engine's worker died: ${reason}. Load the model again.`);
       this.#rejectAll(this.#dead);
     }

@@ -46,7 +46,7 @@ import { RwkvError } from "../errors.ts";
 import type { TensorInfo } from "../types.ts";
 import { Arena, align, gib, LIMIT } from "./memory.ts";
 import { MOST_ALTERNATIVES, scoreWords } from "./scores.ts";
-import type { Change, EngineSpec, Load, StatePart, VectorSource } from "./spec.ts";
+import { type Change, type EngineSpec, LANDINGS, type Load, type StatePart, type VectorSource } from "./spec.ts";
 import { packedBytes, storedRow, tileKind, WEIGHT_TYPES, type WeightType } from "./weight-types.ts";
 
 const SLOT_HEADER = 64;
@@ -56,7 +56,9 @@ const SLOTS_AT_START = 8;
 const INNER = 16;
 /** Most states that are kept for later. */
 const MOST_CACHED = 4096;
-const STAGING = 4 << 20;
+const STAGING = 1 << 20;
+/** More ranks than this have nothing to do when weights come: these are quicker than any disk. */
+const PACKERS = 4;
 
 /** Activations: rows of f32, one per token, and room for their quantised form, which matmuls with integer weights read. */
 export class Activation {
@@ -130,17 +132,16 @@ const rowBytes = (channels: number): number => Math.ceil(channels / BLOCK) * BLO
 /** Bytes of one row of quantised activations. */
 const quantizedRow = (channels: number): number => Math.ceil(channels / BLOCK) * Q8_BLOCK;
 /**
- * What the engine needs to change 32 rows of a matrix of so many columns, as offsets: of a low-rank change (rank 0: there is none) a as
- * packed f32, 32 rows of b as in the file and as f32, a piece of their product; the 32 rows as f32; factors of columns and of rows.
+ * What a rank needs to change 32 rows of a matrix of so many columns, as offsets: of a low-rank change (rank 0: there is none) 32 rows of b
+ * as in the file and as f32, a piece of their product with a; the 32 rows as f32; factors of columns and of rows.
  */
 export function changeRoom(rank: number, columns: number) {
-  const a = packedBytes("f32", columns, rank);
   const rows = align(rank * 4 * PIECE);
-  const sums = a + rows * 2;
+  const sums = rows * 2;
   const weights = sums + PIECE * PIECE * 4;
   const byColumns = weights + align(columns * 4 * PIECE);
   const byRows = byColumns + align(columns * 4);
-  return { b: a, wide: a + rows, sums, weights, byColumns, byRows, bytes: byRows + PIECE * 4 };
+  return { b: 0, wide: rows, sums, weights, byColumns, byRows, bytes: byRows + PIECE * 4 };
 }
 
 const NEAR = 1 << 24;
@@ -178,6 +179,7 @@ export class Planner {
   #weightBytes = 0;
   #longestRow = 0;
   #changeBytes = 0;
+  #mergeBytes = 0;
   #norm: EngineSpec["norm"] | undefined;
 
   get ranks(): number {
@@ -203,7 +205,10 @@ export class Planner {
     const address = this.#weights(bytes, storedRow("f32", inFile));
     this.loads.push({ bytes, kind: "matrix", tensor, type, address, rows, columns, ...change });
     const { merge, scaling } = change;
-    if (merge) this.#longestRow = Math.max(this.#longestRow, rowBytes(merge.rank));
+    if (merge) {
+      this.#longestRow = Math.max(this.#longestRow, rowBytes(merge.rank));
+      this.#mergeBytes = Math.max(this.#mergeBytes, packedBytes("f32", inFile, merge.rank));
+    }
     if (merge || scaling) this.#change(changeRoom(merge?.rank ?? 0, inFile).bytes);
     return { address, type, rows, columns };
   }
@@ -528,10 +533,13 @@ export class Planner {
     const score = arena.alloc(scoreWords(MOST_ALTERNATIVES) * 4);
     const normed = arena.alloc(rowBytes(x.channels));
     const program = arena.alloc((this.#records.length + 2) * RECORD_BYTES);
-    // Room for 32 rows of the widest matrix, twice: as they come and as they are converted.
+    // Room for 32 rows of the widest matrix, as they come and as they are converted.
     const stagingBytes = align(Math.max(STAGING, this.#longestRow * PIECE));
-    const staging = arena.alloc(stagingBytes * 2 + align(this.#longestRow + 512));
-    const changing = arena.alloc(this.#changeBytes);
+    const packers = Math.min(PACKERS, o.ranks);
+    const changing = stagingBytes * (LANDINGS + 1) + align(this.#longestRow + 512);
+    const stagingStride = changing + align(this.#changeBytes);
+    const staging = arena.alloc(stagingStride * packers);
+    const merging = arena.alloc(this.#mergeBytes);
     const slotBytes = align(this.#slot, 128);
     // All sessions generating: one state that they stand on, one to come, one to go back to. What is measured beside them.
     const needed = (slotBytes * 3 + align(samplerBytes, 128)) * (o.sessions + INNER) + slotBytes * 4;
@@ -589,9 +597,12 @@ export class Planner {
       width: x.channels,
       norm: this.#norm!,
       normed,
+      packers,
       staging,
+      stagingStride,
       stagingBytes,
       changing,
+      merging,
       weightBytes: this.#weightBytes,
       far: this.#weightBytes > this.near,
     };

@@ -3,10 +3,10 @@
 import type { DownloadCache } from "../bytes/cache.ts";
 import type { HfTokenizer, JinjaTemplate, Source } from "../types.ts";
 import type { Build } from "./kernels.ts";
-import type { Port, Reply, Request, Start } from "./protocol.ts";
+import type { Order, Port, Reply, Request, Start } from "./protocol.ts";
 
-/** A worker of ours, seen from the host. It begins with a `Start`; the leader then speaks the protocol. */
-export interface WorkerHandle extends Port<Start | Request, Reply> {
+/** A worker of ours, seen from the host. It begins with a `Start`; the leader then speaks the protocol, a follower takes orders. */
+export interface WorkerHandle extends Port<Start | Request | Order, Reply> {
   /** Called once when the worker died without having been told to. */
   onDeath(listener: (reason: string) => void): void;
   /** Whether the process should stay alive for it. A new worker does not hold the process. */

@@ -11,8 +11,8 @@ import type { EngineSpec, Merge, VectorForm } from "./spec.ts";
 import type { WeightType } from "./weight-types.ts";
 
 /**
- * Some rows of a tensor, as the file has them, on their way into memory. Whole buffers, whose start counts: Deno takes 0.2 seconds to send
- * a view of a megabyte.
+ * Some rows of a tensor, as the file has them, on their way into memory. What is sent are whole buffers, whose start counts: Deno takes 0.2
+ * seconds to send a view of a megabyte. A number is the address where they have landed, in memory that is shared.
  */
 export interface Rows {
   kind: "matrix" | "vector" | "table";
@@ -40,7 +40,17 @@ export interface Rows {
   /** Factors of the columns and of these rows, as they lie in the file, as f32. */
   scaling?: { columns?: ArrayBuffer; rows?: ArrayBuffer };
   searched?: boolean;
-  data: ArrayBuffer;
+  /** Numbers of f32, otherwise unchanged, that are bf16 in truth are to be kept so. */
+  halve?: boolean;
+  data: ArrayBuffer | number;
+}
+
+/** What is to be known of weights when all are packed. */
+export interface Packed {
+  /** In what the fingerprint is a hash over. */
+  readonly vectors: readonly { address: number; count: number }[];
+  /** Addresses of matrices of f32 that were halved. */
+  readonly halved: readonly number[];
 }
 
 /** Another session is to stand behind the first `at` of the tokens that are fed, from 1; "marked" says when it does. In ascending order. */
@@ -53,7 +63,7 @@ export type Pooling = "mean" | "last" | "state";
 
 export type Request =
   | { kind: "rows"; job: number; rows: Rows }
-  | { kind: "seal"; job: number; vectors: readonly { address: number; count: number }[] }
+  | ({ kind: "seal"; job: number } & Packed)
   | { kind: "open"; job: number; session: number; from?: number }
   | { kind: "close"; session: number }
   /** The bytes of all tokens, before the first generation with a constraint. */
@@ -133,6 +143,8 @@ export interface Done {
   fingerprint?: string;
   /** The buffers that came with a request for rows, to be used again. */
   spent?: ArrayBuffer[];
+  /** The rows are bf16 now. */
+  halved?: boolean;
 }
 
 export interface Failure {
@@ -155,6 +167,9 @@ export type Reply =
   | { kind: "fed"; job: number; position: number }
   | { kind: "marked"; job: number; place: number }
   | { kind: "logits"; job: number; logits: Float32Array<ArrayBuffer> };
+
+/** What a follower is asked for: to pack weights, until it is told to follow. */
+export type Order = (Request & { kind: "rows" }) | { kind: "join" };
 
 /** The first message to a worker: what it is to be. */
 export type Start =

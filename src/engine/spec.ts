@@ -117,15 +117,25 @@ export interface EngineSpec {
   /** The norm of the head, for whoever wants its input, and room for one row of that. */
   readonly norm: { readonly weight: number; readonly bias: number; readonly eps: number };
   readonly normed: number;
+  /** How many ranks pack weights while loading; each has a work place. */
+  readonly packers: number;
+  /** Where the first rank's is, and how far from one to the next: LANDINGS pieces as they come, then room to convert one. */
   readonly staging: number;
+  readonly stagingStride: number;
+  /** Most bytes of a piece as it comes. */
   readonly stagingBytes: number;
-  /** Room for changing matrices; see `changeRoom`. */
+  /** Where in a work place there is room for changing matrices; see `changeRoom`. */
   readonly changing: number;
+  /** Where the half a of a low-rank change is, as packed f32, while a matrix is merged with it. */
+  readonly merging: number;
   /** What the model itself takes: weights only, and everything. */
   readonly weightBytes: number;
   /** Whether the weights are more than the caches are reckoned to hold. */
   readonly far: boolean;
 }
+
+/** Pieces that a work place has room for: one is read while another is packed. */
+export const LANDINGS = 2;
 
 /** A slot begins with the position, then come the parts. */
 export const SLOT_POSITION = 0;

@@ -2,7 +2,7 @@
 
 import { PIECE } from "../../assembly/ops.ts";
 import { hex8, xxhash32 } from "../bytes/hash.ts";
-import type { EngineHost } from "../engine/host.ts";
+import type { EngineHost, Landing } from "../engine/host.ts";
 import type { Rows } from "../engine/protocol.ts";
 import type { EngineSpec, Load, Scaling } from "../engine/spec.ts";
 import type { WeightType } from "../engine/weight-types.ts";
@@ -14,8 +14,6 @@ export interface LoadProgress {
   total: number;
 }
 
-/** Pieces on their way: one is being read while another is being packed. */
-const IN_FLIGHT = 3;
 /** Bytes of one piece, unless 32 rows take more. */
 const PIECE_BYTES = 1 << 20;
 
@@ -67,7 +65,9 @@ export async function loadTensors(
   const total = before + bytesOfAll(loads);
   let loaded = before;
   const flying = new Set<Promise<unknown>>();
-  // Buffers go to the engine and come back: new ones for every piece would pile up until they are collected.
+  const landings = engine.landings();
+  const inFlight = landings.length;
+  // Buffers are used again: new ones for every piece would pile up until they are collected.
   const spent: ArrayBuffer[] = [];
   // The first failure ends what else is being read.
   const stop = new AbortController();
@@ -76,6 +76,9 @@ export async function loadTensors(
   else signal?.addEventListener("abort", onAbort);
   let failure: { error: unknown } | undefined;
   const digests: ArrayBufferView[] = [];
+  // Matrices that are bf16 in truth; and those of which this is true only at first.
+  const halved = new Set<number>();
+  const again = new Set<Load>();
 
   /** Room for a hash of each row, however the rows will be cut into pieces. */
   const digestOf = (source: Source, rows: number): Uint32Array | undefined => {
@@ -90,7 +93,7 @@ export async function loadTensors(
   };
 
   /** Starts the pieces of one tensor, a few at a time. */
-  const stream = async (load: Load): Promise<void> => {
+  const stream = async (load: Load, mayHalve = spec.far): Promise<void> => {
     const { tensor, address } = load;
     const merge = mergeOf(load);
     const scaling = load.kind === "table" ? undefined : load.scaling;
@@ -101,6 +104,8 @@ export async function loadTensors(
     // Vectors are in the fingerprint as they are in memory.
     const own = load.kind === "vector" ? undefined : digestOf(tensor.source, rows);
     const change = merge && digestOf(merge.b.source, rows);
+    const unchanged = load.kind === "matrix" && !(merge || scaling || own || tensor.transposed);
+    let halve = mayHalve && unchanged && tensor.dtype === "f32" && load.type === "f32";
 
     /** A piece of a file, in a buffer that can be sent, and is used again. */
     const fetched = async (
@@ -116,9 +121,25 @@ export async function loadTensors(
       return bytes;
     };
 
-    const launch = async (first: number, count: number): Promise<void> => {
-      const bytes = await fetched(tensor, first * rowBytes, count * rowBytes);
+    /** A piece of the tensor where it is to land: in memory that is shared, or in a buffer that is sent. */
+    const landed = async ({ shared }: Landing, first: number, length: number): Promise<Uint8Array> => {
+      if (!shared) return await fetched(tensor, first, length);
+      const into = shared.bytes.subarray(0, length);
+      const { source, offset } = tensor;
+      if (source.readInto) await source.readInto(offset + first, into, stop.signal);
+      else {
+        const bytes = await fetched(tensor, first, length);
+        into.set(bytes);
+        spent.push(bytes.buffer);
+      }
+      return into;
+    };
+
+    const launch = async (landing: Landing, first: number, count: number): Promise<void> => {
+      const bytes = await landed(landing, first * rowBytes, count * rowBytes);
       digestRows(own, first, count, bytes);
+      const buffers: ArrayBuffer[] = [];
+      if (!landing.shared) buffers.push(bytes.buffer as ArrayBuffer);
       const job: Rows = {
         kind: load.kind,
         name: `${tensor.fileName} in ${tensor.source.name}`,
@@ -131,10 +152,10 @@ export async function loadTensors(
         ...(load.kind === "vector" ? { form: load.form, times: load.times } : {}),
         ...(tensor.transposed ? { inputs: rows } : {}),
         ...(load.kind === "matrix" && load.searched ? { searched: true } : {}),
+        ...(halve && { halve }),
         ...(scaling && { scaling: factorsOf(scaling, tensor.transposed, first, count) }),
-        data: bytes.buffer,
+        data: landing.shared?.address ?? (bytes.buffer as ArrayBuffer),
       };
-      const buffers = [bytes.buffer];
       let { length } = bytes;
       if (merge) {
         const { b, rank, alpha, strength, scaled } = merge;
@@ -152,21 +173,30 @@ export async function loadTensors(
         buffers.push(part.buffer);
         length += part.length;
       }
-      const done = await engine.request({ kind: "rows", rows: job }, {}, stop.signal, buffers);
+      const done = await engine.pack(landing.rank, job, stop.signal, buffers);
       spent.push(...(done.spent ?? []));
+      if (halve && done.halved) halved.add(address);
+      else if (halve && first > 0) again.add(load);
+      else halve = false;
       loaded += length;
       onProgress?.({ loaded, total });
     };
 
     for (let first = 0; first < rows && !failure; first += step) {
-      const flight: Promise<unknown> = launch(first, Math.min(step, rows - first))
+      const landing = landings.shift()!;
+      const flight: Promise<unknown> = launch(landing, first, Math.min(step, rows - first))
         .catch((error) => {
           failure ??= { error };
           stop.abort(error);
         })
-        .finally(() => flying.delete(flight));
+        .finally(() => {
+          landings.push(landing);
+          flying.delete(flight);
+        });
       flying.add(flight);
-      if (flying.size >= IN_FLIGHT) await Promise.race(flying);
+      // The first rows say what becomes of the others.
+      if (halve && first === 0) await flight;
+      if (flying.size >= inFlight) await Promise.race(flying);
     }
   };
 
@@ -177,7 +207,7 @@ export async function loadTensors(
       // The change's half a is one matrix, of inputs x rank, in a place that serves one change after another.
       const { a, rank } = merge;
       const tensor = { ...a, shape: [a.shape[1]!, rank], transposed: true };
-      const place = { address: spec.changing, rows: a.shape[1]!, columns: rank, bytes: 0 };
+      const place = { address: spec.merging, rows: a.shape[1]!, columns: rank, bytes: 0 };
       digests.push(Float64Array.of(merge.strength, merge.alpha));
       await Promise.all(flying);
       await stream({ kind: "matrix", tensor, type: "f32", ...place });
@@ -189,10 +219,16 @@ export async function loadTensors(
     if (failure) break;
   }
   await Promise.all(flying);
+  for (const load of failure ? [] : again) {
+    halved.delete(load.kind === "matrix" ? load.address : 0);
+    loaded -= load.tensor.bytes;
+    await stream(load, false);
+  }
+  await Promise.all(flying);
   signal?.removeEventListener("abort", onAbort);
   if (failure) throw failure.error;
 
   const vectors = loads.filter((load) => load.kind === "vector").map(({ address, count }) => ({ address, count }));
-  const { fingerprint } = await engine.request({ kind: "seal", vectors }, {}, signal);
-  return hex8(digests.reduce((hash, digest) => xxhash32(digest, hash), Number.parseInt(fingerprint!, 16)));
+  const fingerprint = await engine.seal({ vectors, halved: [...halved] }, signal);
+  return hex8(digests.reduce((hash, digest) => xxhash32(digest, hash), Number.parseInt(fingerprint, 16)));
 }

@@ -25,10 +25,13 @@ export interface Prepared {
   readonly equalizer: Equalizer;
 }
 
+/** Whether a recipe is for a matrix of that name. */
+export const isLarge = (name: string): boolean => LARGE.test(name);
+
 /** `file`: a complete model. */
 export function prepare(file: TensorFile): Prepared {
   const sizes = new Map<string, number>();
-  for (const { name, shape } of file.tensors.values()) if (LARGE.test(name)) sizes.set(name, shape[0]! * shape[1]!);
+  for (const { name, shape } of file.tensors.values()) if (isLarge(name)) sizes.set(name, shape[0]! * shape[1]!);
   const head = file.tensors.get("head.weight") ?? file.tensors.get("emb.weight");
   if (head) sizes.set("head.weight", head.shape[0]! * head.shape[1]!);
   const total = sum(sizes.values());

@@ -125,8 +125,20 @@ class FileSource implements Source {
     if (this.#closed) throw closedSource(this.name);
     checkRange(this, offset, length);
     const bytes = into && into.byteLength >= length ? new Uint8Array(into, 0, length) : new Uint8Array(length);
-    for (let at = 0; at < length; ) {
-      const bytesRead = await this.#readInto(bytes, at, offset);
+    await this.#fill(bytes, offset, signal);
+    return bytes;
+  }
+
+  async readInto(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#closed) throw closedSource(this.name);
+    checkRange(this, offset, into.length);
+    await this.#fill(into, offset, signal);
+  }
+
+  async #fill(bytes: Uint8Array, offset: number, signal?: AbortSignal): Promise<void> {
+    for (let at = 0; at < bytes.length; ) {
+      const bytesRead = await this.#some(bytes, at, offset);
       signal?.throwIfAborted();
       if (bytesRead === 0)
         throw new RwkvError(
@@ -135,10 +147,9 @@ class FileSource implements Source {
         );
       at += bytesRead;
     }
-    return bytes;
   }
 
-  async #readInto(bytes: Uint8Array, at: number, offset: number): Promise<number> {
+  async #some(bytes: Uint8Array, at: number, offset: number): Promise<number> {
     try {
       return (await this.#file.read(bytes, at, Math.min(bytes.length - at, MOST_PER_CALL), offset + at)).bytesRead;
     } catch (error) {

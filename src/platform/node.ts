@@ -5,7 +5,7 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { DownloadCache } from "../bytes/cache.ts";
 import type { OpenOptions, Platform, WorkerHandle } from "../engine/platform.ts";
-import type { Reply, Request, Start } from "../engine/protocol.ts";
+import type { Order, Reply, Request, Start } from "../engine/protocol.ts";
 import { RwkvError } from "../errors.ts";
 import type { HfTokenizer, JinjaTemplate, Source } from "../types.ts";
 import type { Assets } from "./assets.ts";
@@ -49,7 +49,7 @@ export function handle(worker: Worker): WorkerHandle {
   worker.on("exit", (code) => death.happened(`it ended with code ${code}`));
   worker.unref();
   return {
-    post: (message: Start | Request, transfer) => worker.postMessage(message, transfer),
+    post: (message: Start | Request | Order, transfer) => worker.postMessage(message, transfer),
     onMessage: (listener) => void worker.on("message", (reply: Reply) => listener(reply)),
     onDeath: (listener) => death.onDeath(listener),
     hold: (yes) => (yes ? worker.ref() : worker.unref()),

@@ -115,17 +115,26 @@ export function entrySource(archive: Source, entry: ZipEntry): Source {
  */
 export function lateSource(source: Source, size: number, start: (signal?: AbortSignal) => Promise<number>): Source {
   let found: Promise<number> | undefined;
+  const place = (signal?: AbortSignal) => {
+    found ??= start(signal).catch((error) => {
+      found = undefined; // an abort of this read is no answer to the next one
+      throw error;
+    });
+    return found;
+  };
   const part: Source = {
     name: source.name,
     size,
     async read(offset, length, signal, into) {
       checkRange(part, offset, length);
-      found ??= start(signal).catch((error) => {
-        found = undefined; // an abort of this read is no answer to the next one
-        throw error;
-      });
-      return await source.read((await found) + offset, length, signal, into);
+      return await source.read((await place(signal)) + offset, length, signal, into);
     },
+    ...(source.readInto && {
+      async readInto(offset: number, into: Uint8Array, signal?: AbortSignal) {
+        checkRange(part, offset, into.length);
+        await source.readInto!((await place(signal)) + offset, into, signal);
+      },
+    }),
     close: async () => {},
   };
   return part;

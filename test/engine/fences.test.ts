@@ -12,7 +12,7 @@ import type { EngineHost } from "../../src/engine/host.ts";
 import { instantiate, type Kernels } from "../../src/engine/kernels.ts";
 import { createMemory } from "../../src/engine/memory.ts";
 import { Planner } from "../../src/engine/planner.ts";
-import type { Port, Reply, Request } from "../../src/engine/protocol.ts";
+import type { Done, Port, Reply, Request, Rows } from "../../src/engine/protocol.ts";
 import type { EngineSpec } from "../../src/engine/spec.ts";
 import { configOf } from "../../src/model/config.ts";
 import { loadTensors } from "../../src/model/load.ts";
@@ -53,12 +53,15 @@ async function load(name: string, ranks: number): Promise<Loaded> {
   };
   new Engine(spec, module, memory, port, { breathe: () => Promise.resolve(), interval: 0 });
   let jobs = 0;
+  const request = (body: object) =>
+    new Promise<Reply>((resolve) => {
+      waiting.set(++jobs, resolve);
+      hear({ ...body, job: jobs } as Request);
+    });
   const host = {
-    request: (body: object) =>
-      new Promise((resolve) => {
-        waiting.set(++jobs, resolve);
-        hear({ ...body, job: jobs } as Request);
-      }),
+    landings: () => [{ rank: 0 }],
+    pack: (_: number, rows: Rows) => request({ kind: "rows", rows }),
+    seal: async (weights: object) => ((await request({ kind: "seal", ...weights })) as Done).fingerprint,
   } as unknown as EngineHost;
   await loadTensors(host, spec, planner.loads);
 

@@ -95,10 +95,10 @@ test("onto GGUF, by official names; the same bits with any threads and in both b
   const lora = pairs(matrices, 8);
   const source = pthOf(lora);
   const expected = (await look(mergedFile(tensors, lora), {})).hash;
-  const plain = await look("test/fixtures/v7.f32.gguf", {});
   for (const options of [{ threads: 0 }, { threads: 0, build: "plain" as const }, { threads: 2 }, { threads: 3 }]) {
     let last = { loaded: 0, total: 0 };
     const onProgress = (progress: typeof last) => (last = progress);
+    const plain = await look("test/fixtures/v7.f32.gguf", options);
     const found = await look("test/fixtures/v7.f32.gguf", { ...options, lora: new Blob([source]), onProgress });
     assert.is(found.hash, expected, JSON.stringify(options));
     assert.is(last.loaded, last.total);

@@ -7,6 +7,7 @@ import * as assert from "uvu/assert";
 import { xxhash32 } from "../../src/bytes/hash.ts";
 import { bytesSource } from "../../src/bytes/source.ts";
 import { RwkvError } from "../../src/errors.ts";
+import type { Source, TensorFile } from "../../src/types.ts";
 import { openWeights } from "../../src/weights/open.ts";
 import { Random } from "../kernels/random.ts";
 import { runs } from "../runs.ts";
@@ -73,6 +74,58 @@ for (const name of ["v7.f32.gguf", "v7.f16.gguf", "v6.bf16.pth"])
       assert.is(bits(await run(await file(name), tokens, { ...options, near: 0 })), expected, JSON.stringify(options));
     }
   });
+
+/** The same tensors, but with some numbers of some matrices changed, by the last bits of f32. */
+function spoilt(file: TensorFile, places: Readonly<Record<string, readonly number[]>>): TensorFile {
+  const tensors = new Map(file.tensors);
+  for (const [name, indices] of Object.entries(places)) {
+    const tensor = tensors.get(name)!;
+    const { source } = tensor;
+    const own: Source = {
+      name: source.name,
+      size: source.size,
+      async read(offset, length, signal) {
+        const bytes = await source.read(offset, length, signal);
+        const view = new DataView(bytes.buffer, bytes.byteOffset, length);
+        for (const index of indices) {
+          const at = tensor.offset + index * 4 - offset;
+          if (at >= 0 && at < length) view.setUint32(at, view.getUint32(at, true) | 1, true);
+        }
+        return bytes;
+      },
+      close: async () => {},
+    };
+    tensors.set(name, { ...tensor, source: own });
+  }
+  return { ...file, tensors };
+}
+
+test("matrices of f32 that are bf16 in truth, in one piece, in many, all of them or all but one number: the same bits", async () => {
+  const weights = checkpoint({ version: "6", size: 64, heads: 8, ffn: 2048, vocab: 1024 });
+  for (const { numbers } of weights.values()) {
+    const words = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
+    words.forEach((word, i) => {
+      words[i] = word & 0xffff0000;
+    });
+  }
+  const made = fileOf(weights, {});
+  const [key, head] = ["blocks.0.ffn.key.weight", "head.weight"];
+  const last = 2048 * 512 - 1;
+  const tokens = [3, 5, 900, 0];
+  for (const places of [
+    {},
+    { [key]: [0] },
+    { [key]: [last] },
+    { [key]: [last], [head]: [last - 99, 7] },
+    { [head]: [300_000] },
+    { "blocks.1.att.time_decay_w1": [5], "blocks.1.att.time_decay_w2": [9] },
+  ] as Record<string, number[]>[]) {
+    const source = spoilt(made, places);
+    const expected = bits(await run(source, tokens, { near: 1 << 30 }));
+    for (const threads of [0, 1, 3])
+      assert.is(bits(await run(source, tokens, { threads, near: 0 })), expected, `${Object.keys(places)}, ${threads}`);
+  }
+});
 
 // --- Published checkpoints' shapes -------------------------------------------------------------------------------------
 

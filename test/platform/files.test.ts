@@ -52,6 +52,25 @@ test("reads at the same time do not disturb each other", async () => {
   await source.close();
 });
 
+test("reads into memory that threads share, at the same time, and nothing beside it", async () => {
+  writeFileSync(join(folder, "a.gguf"), BYTES);
+  const source = await fileSource(join(folder, "a.gguf"));
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  const bytes = new Uint8Array(memory.buffer, 1000, 200);
+  await Promise.all(
+    Array.from({ length: 20 }, (_, i) => source.readInto!(i * 5, bytes.subarray(50 + i * 5, 55 + i * 5))),
+  );
+  assert.equal([...bytes], [...new Uint8Array(50), ...BYTES, ...new Uint8Array(50)]);
+  await refused(source.readInto!(99, bytes.subarray(0, 2)), "weights", /byte 99/, /100 bytes/);
+  const reason = new Error("enough");
+  const aborted = source.readInto!(0, bytes, AbortSignal.abort(reason));
+  assert.is(await aborted.catch((error) => error), reason);
+  truncateSync(join(folder, "a.gguf"), 50);
+  await refused(source.readInto!(40, bytes.subarray(0, 20)), "weights", /ended at byte 50/);
+  await source.close();
+  await refused(source.readInto!(0, bytes.subarray(0, 1)), "closed");
+});
+
 test("says in a sentence why a file cannot be opened", async () => {
   await refused(fileSource(join(folder, "none.gguf")), "input", /none\.gguf cannot be opened: there is no such file$/);
   writeFileSync(join(folder, "a"), "");

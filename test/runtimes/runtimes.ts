@@ -7,8 +7,8 @@ export interface Runtime {
   name: string;
   /** Where its program is, if it is one. */
   command?: string;
-  /** Runs a JavaScript module to its end, from the repository's root; `limit` in seconds. */
-  run(file: string, limit: number): Promise<Finished>;
+  /** Runs a JavaScript module to its end, from the repository's root; `limit` in seconds. Programs take arguments. */
+  run(file: string, limit: number, args?: string[]): Promise<Finished>;
 }
 
 const machine = `${process.platform}-${process.arch}`;
@@ -21,9 +21,9 @@ function program(name: string, path: string, options: string[] = []): Runtime {
   return {
     name,
     command,
-    async run(file, limit) {
+    async run(file, limit, args = []) {
       if (!existsSync(command)) throw new Error(`${command} is missing: run npm ci --prefix test/runtimes`);
-      return run(command, [...options, file], limit);
+      return run(command, [...options, file, ...args], limit);
     },
   };
 }
