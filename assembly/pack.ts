@@ -30,7 +30,7 @@ function interleave<T>(dst: usize, src: usize, stride: usize, rows: i32, columns
     const to = dst + <usize>c * line;
     for (let at: usize = 0; at < line; at += 16) {
       if (sizeof<T>() == 2) turn_eight(to + at, line, from, stride);
-      else turn_four(to + at, line, from, stride);
+      else turn_four(to + at, line, from, stride, i8x16.splat(0));
       from += stride * <usize>lanes;
     }
   }
@@ -45,23 +45,19 @@ function interleave<T>(dst: usize, src: usize, stride: usize, rows: i32, columns
   }
 }
 
-/** Four by four numbers of 32 bits, turned. */
-// @ts-ignore: decorator
-@inline
-function turn_four(to: usize, line: usize, from: usize, stride: usize): void {
+/** Four by four numbers of 32 bits, turned; `offset` is added to each byte. */
+function turn_four(to: usize, line: usize, from: usize, stride: usize, offset: v128): void {
   turned(
     to,
     line,
-    v128.load(from),
-    v128.load(from + stride),
-    v128.load(from + stride * 2),
-    v128.load(from + stride * 3),
+    i8x16.add(v128.load(from), offset),
+    i8x16.add(v128.load(from + stride), offset),
+    i8x16.add(v128.load(from + stride * 2), offset),
+    i8x16.add(v128.load(from + stride * 3), offset),
   );
 }
 
 /** Four vectors of four numbers, turned, `line` bytes from one to the next. */
-// @ts-ignore: decorator
-@inline
 function turned(to: usize, line: usize, a: v128, b: v128, c: v128, d: v128): void {
   const near = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
   const near2 = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
@@ -103,9 +99,10 @@ function pack_codes(dst: usize, src: usize, stride: usize, type: i32, rows: i32,
   for (let first = 0; first < rows; first += ROWS) {
     const own = src + <usize>first * stride;
     const most = min(ROWS, rows - first);
-    if (most == ROWS && type == T_Q8_0) dst = pack_q8_0(dst, own, stride, columns);
-    else if (most == ROWS && type == T_Q4_0) dst = pack_q4_0(dst, own, stride, columns);
-    else dst = pack_tiles(dst, own, stride, type, most, columns, scratch);
+    if (most == ROWS && (type == T_Q8_0 || type == T_Q4_0)) {
+      const offset = i8x16.splat(type == T_Q8_0 ? <i8>tile_offset(type) : 0);
+      dst = pack_blocks(dst, own, stride, <usize>block_bytes(type), columns, offset);
+    } else dst = pack_tiles(dst, own, stride, type, most, columns, scratch);
   }
 }
 
@@ -156,39 +153,22 @@ function pack_tiles(
   return dst + <usize>count * tile;
 }
 
-/** The same for 16 rows of q8_0: what most large files are made of. */
-function pack_q8_0(dst: usize, src: usize, stride: usize, columns: i32): usize {
-  const offset = i8x16.splat(<i8>tile_offset(T_Q8_0));
+/**
+ * The same for 16 rows of q8_0 (blocks of 34 bytes), what most large files are made of, and of q4_0 (18), whose bytes are those of the tiles
+ * already.
+ */
+function pack_blocks(dst: usize, src: usize, stride: usize, bytes: usize, columns: i32, offset: v128): usize {
   const mask = f16_mask();
   const scale = f16_scale();
   for (let b = blocks(columns); b > 0; b--) {
     let from = src;
     for (let to = dst; to < dst + 64; to += 16) {
       v128.store(to, four_scales(from, stride, mask, scale));
-      four_rows(to + 64, from + 2, stride, offset);
-      four_rows(to + 320, from + 18, stride, offset);
+      for (let at: usize = 2; at < bytes; at += 16) turn_four(to + at * 16 + 32, 64, from + at, stride, offset);
       from += stride * 4;
     }
-    dst += 576;
-    src += 34;
-  }
-  return dst;
-}
-
-/** The same for q4_0, whose bytes are those of the tiles already. */
-function pack_q4_0(dst: usize, src: usize, stride: usize, columns: i32): usize {
-  const none = i8x16.splat(0);
-  const mask = f16_mask();
-  const scale = f16_scale();
-  for (let b = blocks(columns); b > 0; b--) {
-    let from = src;
-    for (let to = dst; to < dst + 64; to += 16) {
-      v128.store(to, four_scales(from, stride, mask, scale));
-      four_rows(to + 64, from + 2, stride, none);
-      from += stride * 4;
-    }
-    dst += 320;
-    src += 18;
+    dst += bytes * 16 + 32;
+    src += bytes;
   }
   return dst;
 }
@@ -202,20 +182,6 @@ function four_scales(from: usize, stride: usize, mask: v128, scale: v128): v128 
   h = i32x4.replace_lane(h, 2, <i32>load<i16>(from + stride * 2));
   h = i32x4.replace_lane(h, 3, <i32>load<i16>(from + stride * 3));
   return widen_f16(h, mask, scale);
-}
-
-/** 16 bytes of each of four rows, turned into four steps of four bytes of each row. */
-// @ts-ignore: decorator
-@inline
-function four_rows(to: usize, from: usize, stride: usize, offset: v128): void {
-  turned(
-    to,
-    64,
-    i8x16.add(v128.load(from), offset),
-    i8x16.add(v128.load(from + stride), offset),
-    i8x16.add(v128.load(from + stride * 2), offset),
-    i8x16.add(v128.load(from + stride * 3), offset),
-  );
 }
 
 /** A row's four codes of each of four steps. */

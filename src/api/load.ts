@@ -9,7 +9,7 @@ import type { EngineSpec } from "../engine/spec.ts";
 import { isRecipe, tileKind, tileNibbles, type WeightType } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import { configOf } from "../model/config.ts";
-import { type LoadProgress, loadTensors } from "../model/load.ts";
+import type { LoadProgress } from "../model/load.ts";
 import type { LoraScale } from "../model/lora.ts";
 import { planOf } from "../model/plan.ts";
 import { Tensors } from "../model/tensors.ts";
@@ -93,6 +93,8 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
     // As does the code for what can be done with a loaded model.
     const made = import("./model.ts");
     made.catch(() => {});
+    const loading = import("../model/load.ts");
+    loading.catch(() => {});
     file = await openWeights(source, signal);
     const config = configOf(file, lnXEpsilon);
     warnOf(file, options.onWarning);
@@ -115,7 +117,7 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
     engine = await EngineHost.start(platform, arrangement, workers, await compiling, spec);
     const { onProgress } = options;
     const read = recipe && (await recipes?.measure(recipe, platform, planner.loads, onProgress, signal));
-    const fingerprint = await loadTensors(
+    const fingerprint = await (await loading).loadTensors(
       engine,
       spec,
       planner.loads,

@@ -165,6 +165,8 @@ export class EngineHost {
       leader.post({ kind: "lead", module, memory: this.#memory, spec: this.#spec });
       followers.forEach((worker, i) => {
         worker.onMessage((reply) => this.#hear(reply));
+        // Who listens to a worker is kept alive by it, unless that is said after.
+        worker.hold(false);
         worker.post({ kind: "follow", module, memory: this.#memory!, spec: this.#spec, rank: i + 1 });
       });
     } else {
