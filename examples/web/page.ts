@@ -26,6 +26,8 @@ const prompt = $("prompt", HTMLTextAreaElement);
 const writeButton = $("write", HTMLButtonElement);
 const rememberSwitch = $("remember", HTMLInputElement);
 
+const looks = $("looks", HTMLButtonElement);
+
 let model: Model | undefined;
 let story: Story | undefined;
 /** Stops the writing that is under way. */
@@ -108,6 +110,7 @@ async function useModel(name: string, source: ModelSource): Promise<void> {
       $("beginnings", HTMLElement).hidden = model === undefined;
       $("progress", HTMLElement).hidden = true;
       $("open-shipped", HTMLElement).hidden = source === SHIPPED;
+      looks.disabled = source !== SHIPPED || !model;
       if (model) chip.dataset.ready = "";
       update();
     }
@@ -128,6 +131,7 @@ function showProgress(what: string, share?: number): void {
 }
 
 const SHIPPED = new URL(MODEL, document.baseURI);
+const KERNELS = new URL("../dist/kernels/plain.wasm", SHIPPED);
 const useShipped = () => useModel("the model", SHIPPED);
 
 async function useFile(file: File): Promise<void> {
@@ -410,6 +414,19 @@ $("seed-used", HTMLElement).addEventListener("click", () => {
   announce(`Seed ${version.seed} and its settings are set.`);
   flash("seed-used", "seed and settings are set");
 });
+looks.addEventListener(
+  "click",
+  attempt(async () => {
+    const text = $("text", HTMLElement).textContent || "Once upon a time, there was a little dog named Max.";
+    looks.disabled = true;
+    try {
+      const { showAttention } = await import("./attention.ts");
+      await showAttention(text, model!.tokenizer, SHIPPED, KERNELS);
+    } finally {
+      looks.disabled = false;
+    }
+  }),
+);
 $("error-close", HTMLElement).addEventListener("click", () => {
   clearError();
   prompt.focus();

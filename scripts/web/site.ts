@@ -48,6 +48,7 @@ export async function buildSite(folder: string): Promise<void> {
 
   const model = `${PACKAGE}/${MODEL}`;
   await bundle(folder, "page", { MODEL: JSON.stringify(model) });
+  await bundle(folder, "attention", {});
 
   // All but the model, which the library keeps.
   const files = list(folder).filter((path) => path !== model && !path.endsWith(".txt"));
@@ -75,13 +76,17 @@ async function packageFiles(): Promise<string[]> {
   return [...Object.keys(metafile.inputs), ...kernels, "weights/world.vocab", MODEL];
 }
 
-/** `page` is a module, `service-worker` a classic script, which all browsers take. */
-function bundle(folder: string, name: "page" | "service-worker", define: BuildOptions["define"]): Promise<unknown> {
+/** `service-worker` is a classic script, which all browsers take; the others are modules. */
+function bundle(
+  folder: string,
+  name: "page" | "attention" | "service-worker",
+  define: BuildOptions["define"],
+): Promise<unknown> {
   return build({
     entryPoints: [`${PAGE}/${name}.ts`],
     outdir: folder,
     bundle: true,
-    format: name === "page" ? "esm" : "iife",
+    format: name === "service-worker" ? "iife" : "esm",
     target: "es2022",
     minify: true,
     define,
@@ -89,8 +94,13 @@ function bundle(folder: string, name: "page" | "service-worker", define: BuildOp
     plugins: [
       {
         name: "rwkv-wasm",
-        setup: ({ onResolve }) =>
-          onResolve({ filter: /^rwkv-wasm$/ }, () => ({ path: `./${PACKAGE}/dist/web.js`, external: true })),
+        setup: ({ onResolve }) => {
+          onResolve({ filter: /^rwkv-wasm$/ }, () => ({ path: `./${PACKAGE}/dist/web.js`, external: true }));
+          // Fetched when it is asked for.
+          onResolve({ filter: /^\.\/attention\.ts$/ }, ({ kind }) =>
+            kind === "dynamic-import" ? { path: "./attention.js", external: true } : undefined,
+          );
+        },
       },
     ],
   });
