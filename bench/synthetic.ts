@@ -1,7 +1,7 @@
 // Writes an RWKV-7 model with random weights, for measuring sizes that nobody should have to download.
 //
 //   node scripts/run.mjs bench/synthetic.ts --size 0.1B --type q8_0 --output build/bench/0.1B.q8_0.gguf
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SIZES, type SizeName } from "../src/lab/synthetic.ts";
 import { writeSynthetic } from "../src/lab/synthetic-file.ts";
@@ -19,7 +19,7 @@ const path = chosen.output || `build/bench/${chosen.size}.${type}.gguf`;
 await mkdir(dirname(path), { recursive: true });
 await writeSynthetic(path, chosen.size as SizeName, type, {
   kernels: compiled("plain"),
-  vocabulary: "weights/world.vocab",
+  vocabulary: new Uint8Array(await readFile("weights/world.vocab")),
   seed: Number(chosen.seed),
 });
 console.log(path);

@@ -11,5 +11,6 @@ export const lab: Group = {
     fidelity: async () => (await import("../lab/fidelity.ts")).fidelity,
     context: async () => (await import("../lab/context.ts")).context,
     scaling: async () => (await import("../lab/scaling.ts")).scaling,
+    sizes: async () => (await import("../lab/sizes.ts")).sizes,
   },
 };

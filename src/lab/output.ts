@@ -1,7 +1,9 @@
 /** Where the experiments put what they find: a table for people, and on request JSON for programs and a picture. */
 
+import { readFile } from "node:fs/promises";
 import type { Arg, Given } from "../cli/arguments.ts";
 import { replaceFile, targetOf } from "../cli/output.ts";
+import { reasonOf } from "../cli/system.ts";
 import { printable, write } from "../cli/terminal.ts";
 
 /** The options that every experiment has. */
@@ -9,6 +11,43 @@ export const outputArgs: Readonly<Record<"json" | "svg", Arg>> = {
   json: { type: "string", valueHint: "file", description: "Write all figures to this file, as JSON" },
   svg: { type: "string", valueHint: "file", description: "Draw a chart into this file" },
 };
+
+/** For experiments that take long: they can be done in pieces. */
+export const withArg: Arg = {
+  type: "string",
+  valueHint: "file",
+  multiple: true,
+  description: "Show what another run wrote with --json too; may be given several times",
+};
+
+export const isNumber = (x: unknown): boolean => typeof x === "number" && Number.isFinite(x);
+
+/** What other runs of an experiment wrote; `fits` looks at all that will be used. Throws for a file that is something else. */
+export async function earlierRuns<Report>(
+  experiment: string,
+  paths: readonly string[] = [],
+  fits: (report: Partial<Report>) => boolean,
+): Promise<Report[]> {
+  return await Promise.all(
+    paths.map(async (path) => {
+      const text = await readFile(path, "utf8").catch((cause) => {
+        throw new Error(`cannot read ${path}: ${reasonOf(cause)}`, { cause });
+      });
+      const report = parsed(text);
+      if (report?.experiment !== experiment || !fits(report as Partial<Report>))
+        throw new Error(`${path} is not what rwkv lab ${experiment} writes with --json`);
+      return report as Report;
+    }),
+  );
+}
+
+function parsed(text: string): { experiment?: unknown } | null {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
 
 /** What an experiment found. */
 export interface Findings {

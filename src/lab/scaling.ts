@@ -3,11 +3,9 @@
  * weights, on the same kernels, threads and chunks: how time and memory grow along a text. docs/lab/scaling.md is the user's side.
  */
 
-import { readFile } from "node:fs/promises";
 import { type Command, type Given, numberOf, type Range, UsageError } from "../cli/arguments.ts";
 import { interruption } from "../cli/interrupt.ts";
 import { threadsOf } from "../cli/model.ts";
-import { reasonOf } from "../cli/system.ts";
 import { columns } from "../cli/table.ts";
 import { Progress } from "../cli/terminal.ts";
 import { TARGET_TYPES } from "../engine/weight-types.ts";
@@ -16,7 +14,7 @@ import { loadInMemory } from "./engine.ts";
 import { crossing, type Point, type Power, powerFit, type Quadratic, quadraticFit } from "./fit.ts";
 import { type Machine, machine, machineText } from "./machine.ts";
 import { digits, grouped } from "./numbers.ts";
-import { outputArgs, outputOf } from "./output.ts";
+import { earlierRuns, isNumber, outputArgs, outputOf, withArg } from "./output.ts";
 import { HEAD_SIZE, type Kind, synthetic, VERSIONS } from "./synthetic.ts";
 import { cacheBytes } from "./transformer.ts";
 
@@ -48,16 +46,11 @@ export const scaling: Command = {
       default: "120",
       description: "About how long all of it may take; what would take longer is left out",
     },
-    layers: { type: "string", valueHint: "n", default: "6", description: "Layers of each model" },
-    width: { type: "string", valueHint: "n", default: "384", description: `Channels, a multiple of ${HEAD_SIZE}` },
+    layers: { type: "string", valueHint: "n", default: "4", description: "Layers of each model" },
+    width: { type: "string", valueHint: "n", default: "256", description: `Channels, a multiple of ${HEAD_SIZE}` },
     weights: { type: "string", valueHint: "type", default: "q8_0", description: `One of ${TARGET_TYPES.join(", ")}` },
     threads: { type: "string", valueHint: "n", default: "auto", description: "auto, or an integer from 1 to 64" },
-    with: {
-      type: "string",
-      valueHint: "file",
-      multiple: true,
-      description: "Show what another run wrote with --json too; may be given several times",
-    },
+    with: withArg,
     ...outputArgs,
   },
   run,
@@ -111,7 +104,11 @@ async function run(given: Given): Promise<void> {
     throw new UsageError(`--weights must be one of ${TARGET_TYPES.join(", ")}, not "${values.weights}"`, NAME);
   const threads = threadsOf(values.threads!, NAME);
   if (threads === 0) throw new UsageError("--threads must be auto or an integer from 1 to 64, not 0", NAME);
-  const earlier = await Promise.all((lists.with ?? []).map(reportOf));
+  const earlier = await earlierRuns<Report>(
+    "scaling",
+    lists.with,
+    ({ curves }) => Array.isArray(curves) && curves.every(isCurve),
+  );
   const output = await outputOf(given);
   const signal = interruption();
 
@@ -166,24 +163,7 @@ function kindsOf(text: string): Kind[] {
   return KINDS.filter((kind) => words.includes(kind));
 }
 
-/** What another run wrote. */
-async function reportOf(path: string): Promise<Report> {
-  const text = await readFile(path, "utf8").catch((cause) => {
-    throw new Error(`cannot read ${path}: ${reasonOf(cause)}`, { cause });
-  });
-  let report: Partial<Report> | undefined;
-  try {
-    report = JSON.parse(text);
-  } catch {
-    // Said below.
-  }
-  const known = report?.experiment === "scaling" && Array.isArray(report.curves) && report.curves.every(isCurve);
-  if (!known) throw new Error(`${path} is not what rwkv lab scaling writes with --json`);
-  return report as Report;
-}
-
 function isCurve(curve: Partial<Curve> | null): boolean {
-  const isNumber = (x: unknown) => typeof x === "number" && Number.isFinite(x);
   return (
     typeof curve?.model === "string" &&
     PHASES.some((phase) => phase === curve.phase) &&

@@ -1,6 +1,6 @@
 /** RWKV-7 models with random weights as GGUF files with a vocabulary, as large as the official ones. */
 
-import { open, readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import type { KernelModule } from "../engine/converter.ts";
 import { convert } from "../model/convert.ts";
 import type { ConvertType } from "../model/to-gguf.ts";
@@ -10,8 +10,8 @@ import { SIZES, type SizeName, synthetic, WORLD } from "./synthetic.ts";
 export interface Making {
   /** A build without threads. */
   kernels: KernelModule;
-  /** Where the packed World vocabulary is. */
-  vocabulary: string | URL;
+  /** The packed World vocabulary. */
+  vocabulary: Uint8Array<ArrayBuffer>;
   seed?: number;
   signal?: AbortSignal;
 }
@@ -19,7 +19,7 @@ export interface Making {
 /** Writes one file. What the file system says passes through. */
 export async function writeSynthetic(path: string, size: SizeName, type: ConvertType, making: Making): Promise<void> {
   const file = synthetic("7", { ...SIZES[size], vocab: WORLD }, `synthetic ${size}`, making.seed);
-  const world = await unpackVocabulary(new Uint8Array(await readFile(making.vocabulary)));
+  const world = await unpackVocabulary(making.vocabulary);
   const tokens = Array.from({ length: WORLD }, (_, id) => world.tokens[id] ?? new Uint8Array());
   const vocabulary = async () => ({ ...world, tokens });
   const output = await open(path, "w");
