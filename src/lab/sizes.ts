@@ -170,13 +170,19 @@ function isRow(row: Partial<Row> | null): boolean {
 
 /** Puts the rows of earlier runs into a report; of what was measured twice its own count. */
 function addTo(report: Report, earlier: readonly Report[]): void {
+  for (const { threads, build, prompt, tokens } of earlier) {
+    if (report.rows.length === 0) Object.assign(report, { threads, build });
+    if (threads !== report.threads || prompt !== report.prompt || tokens !== report.tokens)
+      throw new Error(
+        `what --with gives was measured with ${threads} threads, ${prompt} and ${tokens} tokens, this with ${report.threads}, ${report.prompt} and ${report.tokens}`,
+      );
+  }
   const rows = new Map<string, Row>();
   for (const row of [...earlier.flatMap(({ rows }) => rows), ...report.rows]) rows.set(`${row.size} ${row.type}`, row);
   const types = [...rows.values()].map(({ type }) => type);
   report.rows = [...rows.values()].sort(
     (a, b) => NAMES.indexOf(a.size) - NAMES.indexOf(b.size) || types.indexOf(a.type) - types.indexOf(b.type),
   );
-  for (const one of earlier.slice(0, 1)) Object.assign(report, { threads: one.threads, build: one.build });
 }
 
 /** Why a model cannot be measured here, if it cannot. */
