@@ -17,7 +17,7 @@ if (!Object.hasOwn(SIZES, chosen.size) || !type) {
 }
 const path = chosen.output || `build/bench/${chosen.size}.${type}.gguf`;
 await mkdir(dirname(path), { recursive: true });
-await writeSynthetic(path, chosen.size as SizeName, type, {
+await writeSynthetic(path, chosen.size, SIZES[chosen.size as SizeName], type, {
   kernels: compiled("plain"),
   vocabulary: new Uint8Array(await readFile("weights/world.vocab")),
   seed: Number(chosen.seed),

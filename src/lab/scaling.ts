@@ -39,6 +39,12 @@ export const scaling: Command = {
       default: KINDS.join(),
       description: `Which are measured, with commas between them: ${KINDS.join(", ")}`,
     },
+    phases: {
+      type: "string",
+      valueHint: "list",
+      default: PHASES.join(),
+      description: "Reading a text, writing one, or both, likewise",
+    },
     "max-tokens": { type: "string", valueHint: "n", default: "10000", description: "The longest text" },
     budget: {
       type: "string",
@@ -94,7 +100,8 @@ const nameOf = (kind: Kind): string => (kind === "transformer" ? "Transformer" :
 async function run(given: Given): Promise<void> {
   const { values, lists } = given;
   const number = (option: string, range: Range) => numberOf(NAME, option, values[option]!, range);
-  const kinds = kindsOf(values.models!);
+  const kinds = listOf("models", values.models!, KINDS);
+  const phases = listOf("phases", values.phases!, PHASES);
   const marks = marksTo(number("max-tokens", MOST_TOKENS));
   const budget = number("budget", BUDGET);
   const [layers, width] = [number("layers", LAYERS), number("width", WIDTH)];
@@ -126,9 +133,9 @@ async function run(given: Given): Promise<void> {
       const model = await loadInMemory(file, { threads, weights, positions, signal });
       try {
         setting ??= { ...shape, weights, threads: model.threads, build: model.build, machine: machine() };
-        for (const [j, phase] of PHASES.entries()) {
-          const done = i * PHASES.length + j;
-          const all = kinds.length * PHASES.length;
+        for (const [j, phase] of phases.entries()) {
+          const done = i * phases.length + j;
+          const all = kinds.length * phases.length;
           progress.update({ loaded: done, total: all });
           // What one did not use is for the others.
           const seconds = (budget - (performance.now() - started) / 1000) / (all - done);
@@ -155,12 +162,12 @@ async function run(given: Given): Promise<void> {
   });
 }
 
-function kindsOf(text: string): Kind[] {
+function listOf<T extends string>(option: string, text: string, known: readonly T[]): T[] {
   const words = text.split(",").map((word) => word.trim());
-  const unknown = words.find((word) => !KINDS.includes(word as Kind));
+  const unknown = words.find((word) => !known.includes(word as T));
   if (unknown !== undefined)
-    throw new UsageError(`--models must be some of ${KINDS.join(", ")}, not "${unknown}"`, NAME);
-  return KINDS.filter((kind) => words.includes(kind));
+    throw new UsageError(`--${option} must be some of ${known.join(", ")}, not "${unknown}"`, NAME);
+  return known.filter((one) => words.includes(one));
 }
 
 function isCurve(curve: Partial<Curve> | null): boolean {

@@ -3,7 +3,7 @@
  * with random weights, as speed does not depend on what the weights say. docs/lab/sizes.md is the user's side.
  */
 
-import { mkdtemp, rm, stat, statfs } from "node:fs/promises";
+import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { freemem, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Command, type Given, numberOf, type Range, UsageError } from "../cli/arguments.ts";
@@ -14,14 +14,14 @@ import { Progress } from "../cli/terminal.ts";
 import { LIMIT } from "../engine/memory.ts";
 import { Planner } from "../engine/planner.ts";
 import { storedRow } from "../engine/weight-types.ts";
-import { load, type Model } from "../index.ts";
+import { load } from "../index.ts";
 import { configOf } from "../model/config.ts";
 import { planOf } from "../model/plan.ts";
 import { Tensors } from "../model/tensors.ts";
 import { CONVERT_TYPES, type ConvertType } from "../model/to-gguf.ts";
 import { platform } from "../platform/node.ts";
-import { median } from "./along.ts";
 import { type Machine, machine, machineText } from "./machine.ts";
+import { measure, type Speeds } from "./measure.ts";
 import { digits } from "./numbers.ts";
 import { earlierRuns, isNumber, outputArgs, outputOf, withArg } from "./output.ts";
 import { SIZES, type SizeName, synthetic, WORLD } from "./synthetic.ts";
@@ -31,9 +31,6 @@ const NAME = "lab sizes";
 const NAMES = Object.keys(SIZES) as SizeName[];
 const TOKENS: Range = { low: 1, high: 100_000, integer: true };
 const RUNS: Range = { low: 1, high: 100, integer: true };
-/** What takes less time is loaded again: the first time engines still optimise. */
-const QUICK_LOAD = 3;
-
 export const sizes: Command = {
   meta: { name: NAME, description: "Which size for which job: memory, speed and loading time on this machine" },
   args: {
@@ -64,18 +61,9 @@ export const sizes: Command = {
   run,
 };
 
-interface Row {
+interface Row extends Omit<Speeds, "threads" | "build"> {
   size: SizeName;
   type: ConvertType;
-  parameters: number;
-  /** Bytes of the file, of all memory that the model takes, and of a session's state. */
-  file: number;
-  memory: number;
-  state: number;
-  loadSeconds: number;
-  /** Tokens per second, reading a prompt and writing. */
-  prefill: number;
-  decode: number;
 }
 
 export interface Report {
@@ -131,8 +119,8 @@ async function run(given: Given): Promise<void> {
       const path = join(folder, `${size}.${type}.gguf`);
       try {
         const [kernels, vocabulary] = [await platform.kernels("plain"), await platform.worldVocabulary()];
-        await writeSynthetic(path, size, type, { kernels, vocabulary, signal });
-        const { threads: ranks, build, ...row } = await measure(path, { threads, prompt, tokens, runs, signal });
+        await writeSynthetic(path, size, SIZES[size], type, { kernels, vocabulary, signal });
+        const { threads: ranks, build, ...row } = await measure(load, path, { threads, prompt, tokens, runs, signal });
         Object.assign(report, { threads: ranks, build });
         report.rows.push({ size, type, ...row });
       } finally {
@@ -206,65 +194,6 @@ async function needed(size: SizeName, type: ConvertType): Promise<{ file: number
   const row = storedRow(type, width);
   const parameters = [...model.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes / 2, 0);
   return { file: (parameters / width) * row, memory: bytes + WORLD * (row - width * 2) };
-}
-
-interface Measuring {
-  threads: number | "auto";
-  prompt: number;
-  tokens: number;
-  runs: number;
-  signal: AbortSignal;
-}
-
-async function measure(path: string, { threads, prompt, tokens, runs, signal }: Measuring) {
-  const timed = async <T>(work: () => Promise<T>): Promise<[T, number]> => {
-    const started = performance.now();
-    const done = await work();
-    return [done, (performance.now() - started) / 1000];
-  };
-  const open = () => timed(() => load(path, { threads, signal }));
-  let [model, loadSeconds] = await open();
-  if (loadSeconds < QUICK_LOAD) {
-    await model.close();
-    [model, loadSeconds] = await open();
-  }
-  try {
-    await once(model, 64, 8);
-    const reading: number[] = [];
-    const writing: number[] = [];
-    for (let run = 0; run < runs; run++) {
-      const { read, wrote } = await once(model, prompt, tokens);
-      reading.push(prompt / read);
-      writing.push(tokens / wrote);
-    }
-    const { info } = model;
-    return {
-      threads: info.threads,
-      build: info.build,
-      parameters: info.parameters,
-      file: (await stat(path)).size,
-      memory: info.memory,
-      state: info.stateBytes,
-      loadSeconds,
-      prefill: median(reading),
-      decode: median(writing),
-    };
-  } finally {
-    await model.close();
-  }
-
-  async function once(model: Model, prompt: number, tokens: number): Promise<{ read: number; wrote: number }> {
-    const session = model.session();
-    try {
-      const ids = Uint32Array.from({ length: prompt }, (_, i) => 1 + (((i + 1) * 7919) % (WORLD - 1)));
-      const [, read] = await timed(() => session.feed(ids, { signal }));
-      const options = { maxTokens: tokens, temperature: 0, stopTokens: [], signal };
-      const [, wrote] = await timed(() => session.generate([], options).result);
-      return { read, wrote };
-    } finally {
-      await session.close();
-    }
-  }
 }
 
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;

@@ -5,7 +5,7 @@ import type { KernelModule } from "../engine/converter.ts";
 import { convert } from "../model/convert.ts";
 import type { ConvertType } from "../model/to-gguf.ts";
 import { unpackVocabulary } from "../text/packed.ts";
-import { SIZES, type SizeName, synthetic, WORLD } from "./synthetic.ts";
+import { type Shape, synthetic, WORLD } from "./synthetic.ts";
 
 export interface Making {
   /** A build without threads. */
@@ -17,8 +17,14 @@ export interface Making {
 }
 
 /** Writes one file. What the file system says passes through. */
-export async function writeSynthetic(path: string, size: SizeName, type: ConvertType, making: Making): Promise<void> {
-  const file = synthetic("7", { ...SIZES[size], vocab: WORLD }, `synthetic ${size}`, making.seed);
+export async function writeSynthetic(
+  path: string,
+  name: string,
+  size: Omit<Shape, "vocab">,
+  type: ConvertType,
+  making: Making,
+): Promise<void> {
+  const file = synthetic("7", { ...size, vocab: WORLD }, `synthetic ${name}`, making.seed);
   const world = await unpackVocabulary(making.vocabulary);
   const tokens = Array.from({ length: WORLD }, (_, id) => world.tokens[id] ?? new Uint8Array());
   const vocabulary = async () => ({ ...world, tokens });

@@ -87,6 +87,7 @@ test("a command line that makes no sense is told before anything is measured", a
     [["lab", "--fast"], /unknown option --fast; see rwkv lab --help/],
     [["lab", "scaling", "now"], /"now" is one word too many; see rwkv lab scaling --help/],
     [["lab", "scaling", "--models", "7,8"], /--models must be some of 4, 5, 6, 7, transformer, not "8"/],
+    [["lab", "scaling", "--phases", "training"], /--phases must be some of prefill, decode, not "training"/],
     [["lab", "scaling", "--width", "96"], /--width must be a multiple of 64, not 96/],
     [["lab", "scaling", "--max-tokens", "1e9"], /--max-tokens must be an integer from 100 to 10000000, not "1e9"/],
     [["lab", "scaling", "--budget", "0"], /--budget must be a number from 1 to 86400, not "0"/],
