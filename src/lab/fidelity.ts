@@ -116,16 +116,19 @@ async function ofFiles(
   count: number,
   signal: AbortSignal,
 ): Promise<Row[]> {
+  const { load } = await import("../index.ts");
   const rows: Row[] = [];
   for (const file of files) {
-    const { load } = await import("../index.ts");
+    const original = reference ?? file;
+    // Its own numbers write the text, so that it is the same for all types.
+    const writer = await load(original, { signal });
+    const start = writer.info.tokenizer.startsWith("none") ? 0 : (writer.tokenizer.bos ?? 0);
+    const ids = [start, ...(await writtenBy(writer, start, count - 1).finally(() => writer.close()))];
     const model = await load(file, { weights, signal });
     try {
-      const opened = await openModel(platform, reference ?? file, signal);
+      const opened = await openModel(platform, original, signal);
       if (opened.config.vocab !== model.info.vocab)
         throw new Error(`${reference} and ${file} have different vocabularies`);
-      const start = model.info.tokenizer.startsWith("none") ? 0 : (model.tokenizer.bos ?? 0);
-      const ids = [start, ...(await writtenBy(model, start, count - 1))];
       const wanted = await referenceRows(opened, ids, signal);
       const found = await model.forward(ids, undefined, { signal });
       const type = weights ?? Object.keys(model.info.weights).filter((one) => one !== "f32")[0] ?? "f32";
