@@ -145,7 +145,10 @@ function random(name: string, size: number, deviation: number, mean: number, fir
         x ^= x >>> 13;
         numbers[i] = mean + ((x & 255) + ((x >>> 8) & 255) + ((x >>> 16) & 255) + (x >>> 24) - 510) * scale;
       }
-      return new Uint8Array(Uint16Array.from(new Uint32Array(numbers.buffer), (bits) => bits >>> 16).buffer);
+      const bits = new Uint32Array(numbers.buffer);
+      const halves = new Uint16Array(bits.length);
+      for (let i = 0; i < bits.length; i++) halves[i] = bits[i]! >>> 16;
+      return new Uint8Array(halves.buffer);
     },
     close: async () => {},
   };
