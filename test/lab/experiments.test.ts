@@ -116,6 +116,7 @@ test("rwkv lab context: a stream leaves the state sound, and the engine's memory
   assert.is(found.finite, true);
   assert.is(found.pieces.length, 100);
   assert.ok(found.norms[0] > 0 && found.norms[1] < 1e6);
+  assert.ok(Number.isFinite(found.inTurn));
 });
 
 test("rwkv lab state: ranks and half-lives in their bounds, for every kind of state", async () => {
