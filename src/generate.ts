@@ -1,13 +1,13 @@
 /** A generation: from options to what the engine draws with, and from its tokens to a stream of text. */
 
-import { booleanOption, numberOption, optionsOf, shown, tokenIds } from "./checks.ts";
+import { booleanOption, type Names, numberOption, optionsOf, shown, tokenIds } from "./checks.ts";
 import type { Constraint } from "./engine/constraints.ts";
 import type { Listener, Running } from "./engine/host.ts";
 import type { FinishReason, Guessed } from "./engine/protocol.ts";
 import type { Sampling } from "./engine/sampler.ts";
 import { MOST_ALTERNATIVES, readScores, type Score } from "./engine/scores.ts";
 import { RwkvError } from "./errors.ts";
-import { type SamplingOptions, samplingOf, type Vocabulary } from "./sampling.ts";
+import { SAMPLING_NAMES, type SamplingOptions, samplingOf, type Vocabulary } from "./sampling.ts";
 import { type Part, PartStream } from "./text/parts.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
 import { utf8 } from "./text/utf8.ts";
@@ -39,6 +39,23 @@ export interface GenerateOptions extends SamplingOptions {
   /** Stops the generation; what waits for it is rejected with the signal's reason. */
   signal?: AbortSignal;
 }
+
+/** Their names. */
+export const GENERATE_NAMES: Names<GenerateOptions> = {
+  ...SAMPLING_NAMES,
+  maxTokens: 1,
+  maxTime: 1,
+  stopTokens: 1,
+  stop: 1,
+  grammar: 1,
+  regex: 1,
+  schema: 1,
+  bannedPhrases: 1,
+  logprobs: 1,
+  echo: 1,
+  speculate: 1,
+  signal: 1,
+};
 
 /** Where guesses come from: one of `lookup` and `draft`. */
 export interface SpeculateOptions {

@@ -3,7 +3,7 @@
  * what each does, in which order, and where it comes from.
  */
 
-import { booleanOption, isRecord, numberOption, optionsOf, type Range, shown, tokenIds } from "./checks.ts";
+import { booleanOption, isRecord, type Names, numberOption, optionsOf, type Range, shown, tokenIds } from "./checks.ts";
 import { DRY_RANGE, type Sampling } from "./engine/sampler.ts";
 import { RwkvError } from "./errors.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
@@ -88,6 +88,28 @@ export interface SamplingOptions {
   /** An integer below 2^53 or a bigint below 2^64: the same seed gives the same text, in every runtime. Default: a random one. */
   seed?: number | bigint;
 }
+
+/** Their names. */
+export const SAMPLING_NAMES: Names<SamplingOptions> = {
+  temperature: 1,
+  topP: 1,
+  topK: 1,
+  minP: 1,
+  typicalP: 1,
+  topNSigma: 1,
+  repetitionPenalty: 1,
+  presencePenalty: 1,
+  frequencyPenalty: 1,
+  penaltyDecay: 1,
+  penalizePrompt: 1,
+  dry: 1,
+  xtc: 1,
+  mirostat: 1,
+  dynamicTemperature: 1,
+  logitBias: 1,
+  bannedTokens: 1,
+  seed: 1,
+};
 
 /** What options are checked against: how many tokens there are, and, where there is a tokenizer, their bytes. */
 export interface Vocabulary {
