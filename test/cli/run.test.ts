@@ -5,7 +5,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { THREADS, TYPES } from "../../src/cli/model.ts";
 import { OPTIONS } from "../../src/cli/sampling.ts";
-import { TARGET_TYPES } from "../../src/engine/weight-types.ts";
+import { RECIPES, TARGET_TYPES } from "../../src/engine/weight-types.ts";
 import { wantedOf } from "../../src/generate.ts";
 import { edited } from "../model/edited.ts";
 import { fixture } from "../weights/support.ts";
@@ -95,7 +95,7 @@ test("every option does something", async () => {
   assert.is.not((await rwkv([...drawn, "--mirostat=2", "--mirostat-eta=0.9"])).stdout, mirostat);
   const fixtureModel = ["--model", "test/fixtures/v7.f16.gguf"];
   assert.is.not((await rwkv([...greedy, ...fixtureModel])).stdout, plain);
-  assert.equal(TYPES, TARGET_TYPES);
+  assert.equal(TYPES, [...TARGET_TYPES, ...RECIPES]);
   for (const type of TYPES) assert.is((await rwkv([...greedy, "--weights", type])).code, 0, type);
 });
 
@@ -178,7 +178,7 @@ const refusals: [args: string[], message: RegExp][] = [
   [["--save-state", `${folder}/none/x.state`], /cannot write a file in build\/cli\/run\/none: there is no such folder/],
   [["--seed", "-1"], /--seed must be an integer from 0 to 2\^64 - 1/],
   [["--seed", "18446744073709551616"], /--seed must be an integer from 0 to 2\^64 - 1/],
-  [["--weights", "q6_k"], /--weights must be one of f32, f16, bf16, q8_0, .*, q4_0, not "q6_k"/],
+  [["--weights", "q6_k"], /--weights must be one of f32, f16, bf16, q8_0, .*, q4_0, q4_mix, not "q6_k"/],
   [["--weights", "toString"], /--weights must be one of/],
   [["--colour", "red"], /unknown option --colour/],
   [["--prompt=hello"], /unknown option --prompt/],
