@@ -5,10 +5,10 @@
 
 import { hex8, xxhash32 } from "../bytes/hash.ts";
 import { isRecord } from "../bytes/json.ts";
-import { shown } from "../checks.ts";
+import { booleanOption, checkOptions, type Names, shown } from "../checks.ts";
 import type { Platform } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
-import type { GenerateOptions, Generation, GenerationResult } from "../generate.ts";
+import { GENERATE_NAMES, type GenerateOptions, type Generation, type GenerationResult } from "../generate.ts";
 import {
   type ChatTemplate,
   checkMessages,
@@ -47,10 +47,28 @@ export interface ChatOptions {
   generate?: ReplyOptions;
 }
 
-export interface ReplyOptions extends GenerateOptions {
-  /** "auto": the model calls a tool if it likes; "none"; "required", or a tool's name: the answer is a call, by grammar. Default "auto". */
+export interface ReplyOptions extends Omit<GenerateOptions, "echo"> {
+  /**
+   * "auto": the model calls a tool if it likes; "none"; "required", or a tool's name: the answer is a call, by grammar, and cannot be held
+   * to anything else. Default "auto".
+   */
   toolChoice?: "auto" | "none" | "required" | { name: string };
 }
+
+const CHAT_NAMES: Names<ChatOptions> = {
+  system: 1,
+  tools: 1,
+  think: 1,
+  keepThinking: 1,
+  template: 1,
+  messages: 1,
+  saved: 1,
+  generate: 1,
+};
+const { echo: _, ...OTHERS } = GENERATE_NAMES;
+const REPLY_NAMES: Names<ReplyOptions> = { ...OTHERS, toolChoice: 1 };
+/** What a call that the model has to make cannot be held to besides. */
+const RIVALS = ["schema", "regex", "grammar", "stop"] as const satisfies (keyof ReplyOptions)[];
 
 /** What a chat needs of its model. */
 export interface ChatModel {
@@ -134,7 +152,7 @@ export class Chat {
   /** @internal Chats come from `model.chat()`. */
   constructor(model: ChatModel, template: ChatTemplate, options: ChatOptions) {
     const { system, messages = [], tools = [], think = "none", keepThinking = true, generate = {}, saved } = options;
-    if (saved && (system !== undefined || messages.length > 0)) {
+    if (saved !== undefined && (system !== undefined || messages.length > 0)) {
       throw new RwkvError("input", "A saved chat has its messages: system and messages cannot be given with saved.");
     }
     if (system !== undefined && typeof system !== "string") {
@@ -145,13 +163,12 @@ export class Chat {
     this.#model = model;
     this.#template = template;
     this.#render = { tools: checkTools(tools), think };
-    this.#keepThinking = keepThinking;
+    this.#keepThinking = booleanOption("keepThinking", keepThinking);
+    checkOptions("a chat's generate", generate, REPLY_NAMES);
     this.#defaults = generate;
-    this.#messages = checkMessages([
-      ...(system === undefined ? [] : [{ role: "system", content: system }]),
-      ...(Array.isArray(messages) ? messages : [messages]),
-    ]);
-    if (!saved) {
+    const told = system === undefined ? [] : [{ role: "system", content: system } as const];
+    this.#messages = checkMessages(Array.isArray(messages) ? [...told, ...messages] : messages);
+    if (saved === undefined) {
       this.#session = model.session();
       return;
     }
@@ -190,6 +207,9 @@ export class Chat {
   /** Says something, a text of the user or messages, and asks for the answer. */
   send(said: string | Message | readonly Message[], options?: ReplyOptions): Reply {
     this.#check();
+    if (typeof said !== "string" && (typeof said !== "object" || said === null)) {
+      throw new RwkvError("input", `What is sent is a text, a message or an array of messages, not ${shown(said)}.`);
+    }
     const messages = typeof said === "string" ? [{ role: "user", content: said } as const] : [said].flat();
     const before = this.#messages;
     this.add(...(messages as readonly Message[]));
@@ -202,22 +222,29 @@ export class Chat {
   }
 
   /**
-   * Asks for the assistant's next message. Left early, what was read is the message; aborted or failed, the conversation stands where
-   * it was before, and can be asked again.
+   * Asks for the assistant's next message, which begins when it is read. Left early, what was read is the message; aborted or failed,
+   * the conversation stands where it was before, and can be asked again.
    */
   reply(options: ReplyOptions = {}): Reply {
     this.#check();
     if (this.#messages.length === 0) throw new RwkvError("input", "Nothing was said yet that could be answered.");
+    checkOptions("a reply", options, REPLY_NAMES);
     const { toolChoice = "auto", ...generate } = { ...this.#defaults, ...options };
     const forced = this.#forced(toolChoice);
-    this.#busy = true;
+    const rival = forced && RIVALS.find((name) => generate[name] !== undefined);
+    if (rival) {
+      throw new RwkvError(
+        "input",
+        `toolChoice and ${rival} exclude each other: the answer is a call, as its tool's schema has it.`,
+      );
+    }
     let settle!: (outcome: { message: Message; result: GenerationResult }) => void;
     let fail!: (error: unknown) => void;
     const outcome = new Promise<{ message: Message; result: GenerationResult }>((resolve, reject) => {
       settle = resolve;
       fail = reject;
     });
-    return new Reply(this.#answer(generate, forced, settle, fail), outcome);
+    return new Reply(this.#answer(this.#messages, generate, forced, settle, fail), outcome);
   }
 
   /** Takes the last answer back, with what it answered to if `all`. Throws `RwkvError` "input" where there is none to take back. */
@@ -296,14 +323,32 @@ export class Chat {
     };
   }
 
+  /** An answer is begun, to what was said when it was asked for. */
+  #begin(messages: readonly Message[]): Place {
+    this.#check();
+    if (this.#messages !== messages) {
+      throw new RwkvError("input", "The conversation went on before this reply was read; ask for another one.");
+    }
+    const start = this.#place(this.#session.fork());
+    this.#busy = true;
+    return start;
+  }
+
   async *#answer(
+    asked: readonly Message[],
     generate: GenerateOptions,
     forced: object | undefined,
     settle: (outcome: { message: Message; result: GenerationResult }) => void,
     fail: (error: unknown) => void,
   ): AsyncGenerator<ReplyPart, void, undefined> {
     const parser = new ReplyParser();
-    const start = this.#place(this.#session.fork());
+    let start: Place;
+    try {
+      start = this.#begin(asked);
+    } catch (error) {
+      fail(error);
+      throw error;
+    }
     let generation: Generation | undefined;
     let [ended, failed] = [false, false];
     try {
@@ -320,8 +365,9 @@ export class Chat {
       });
       parser.push((thought < 0 ? "" : opening.slice(thought)) + call);
       for await (const { text } of generation) yield* parser.push(text);
-      if (forced) {
-        await this.#session.feed(TAGS.tool[1]);
+      // What was cut short is no call.
+      if (forced && (await generation.result).finishReason === "stop") {
+        await this.#session.feed(TAGS.tool[1], { signal: generate.signal });
         yield* parser.push(TAGS.tool[1]);
       }
       ended = true;
@@ -408,6 +454,7 @@ export async function openChat(
   { platform, template: own }: Pick<Shared, "platform" | "template">,
   options: ChatOptions,
 ): Promise<Chat> {
+  checkOptions("a chat", options, CHAT_NAMES);
   const given = options.template ?? own ?? worldTemplate.name;
   return new Chat(model, await templateOf(given, platform), options);
 }
@@ -415,7 +462,16 @@ export async function openChat(
 async function templateOf(given: NonNullable<ChatOptions["template"]>, platform: Platform): Promise<ChatTemplate> {
   const source = typeof given === "string" ? given : given?.source;
   if (typeof source !== "string") {
-    throw new RwkvError("input", `template must be "rwkv-world", a template in Jinja, or { source, Template }.`);
+    throw new RwkvError(
+      "input",
+      `template must be "rwkv-world", a template in Jinja, or { source, Template }, not ${shown(given)}.`,
+    );
+  }
+  if (typeof given !== "string" && typeof given.Template !== "function") {
+    throw new RwkvError(
+      "input",
+      `template.Template must be the class Template of @huggingface/jinja, not ${shown(given.Template)}.`,
+    );
   }
   // What llama.cpp writes into GGUF files for its own code, or the same thing in Jinja, which lacks thoughts and tools.
   if (source === worldTemplate.name || /'User: ' \+ message/.test(source)) return worldTemplate;

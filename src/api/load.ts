@@ -1,7 +1,7 @@
 /** From a source to a model. */
 
 import { NUMERICS, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
-import { numberOption } from "../checks.ts";
+import { isRecord, numberOption } from "../checks.ts";
 import { EngineHost } from "../engine/host.ts";
 import { Planner } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
@@ -98,7 +98,7 @@ export async function loadModel(own: Platform, from: ModelSource, options: LoadO
     file = await openWeights(source, signal);
     const config = configOf(file, lnXEpsilon);
     warnOf(file, options.onWarning);
-    if (lora) change = await openTuned(await sourceOf(platform, lora.source, options), signal);
+    if (lora) change = await openTuned(await sourceOf(platform, lora.source, options, "lora.source"), signal);
     if (change) warnOf(change, options.onWarning);
     const tuned = merging && change && merging.applyLora(file, change, lora, config.rescaleEvery);
     const planner = new Planner({ ...plan, rows: options.rows ?? plan.rows, base: options.base, cache: prefixCache });
@@ -212,6 +212,6 @@ const isPositive = (x: unknown): boolean =>
   typeof x === "number" && Number.isFinite(Math.fround(x)) && Math.fround(x) > 0;
 
 function loraOf(given: ModelSource | LoraOptions): LoraOptions {
-  const whole = typeof given === "object" && given !== null && "source" in given;
-  return whole ? given : { source: given };
+  const source = given as ModelSource;
+  return isRecord(given) ? (given as unknown as LoraOptions) : { source };
 }

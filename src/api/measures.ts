@@ -15,9 +15,12 @@ const LANES = 8;
 export interface ContinuationScore {
   /** Of the whole continuation: the sum over its tokens. */
   readonly logprob: number;
-  /** Divided by the number of tokens, and by the number of bytes: for comparing continuations of different lengths. */
+  /**
+   * Divided by the number of tokens, and by the number of bytes: for comparing continuations of different lengths. A model without a
+   * vocabulary knows of no bytes.
+   */
   readonly perToken: number;
-  readonly perByte: number;
+  readonly perByte?: number;
   /** Whether each of its tokens is the likeliest one at its place, so that greedy generation would write it. */
   readonly greedy: boolean;
   /** Its tokens, and the logarithm of the probability of each. */
@@ -116,7 +119,7 @@ async function scoreOne(
   return {
     logprob,
     perToken: logprob / logprobs.length,
-    perByte: logprob / bytesOf(shared, counted),
+    ...(shared.text.tokenizer && { perByte: logprob / bytesOf(shared, counted) }),
     greedy,
     tokens: [...counted],
     logprobs,

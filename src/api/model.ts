@@ -91,7 +91,7 @@ export class Model {
   async initialState(from: ModelSource, options: SourceOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     const { platform, spec, identity } = this.#shared;
     const { readInitialState } = await import("../model/initial-state.ts");
-    const file = await openTuned(await sourceOf(platform, from, options), options.signal);
+    const file = await openTuned(await sourceOf(platform, from, options, "The source of a state"), options.signal);
     try {
       const kernels = await platform.kernels("plain");
       const state = await readInitialState(file, identity.version, spec.state, kernels, options.signal);

@@ -3,6 +3,7 @@
 import type { DownloadCache } from "../bytes/cache.ts";
 import { hubUrl, isHubName, isPinned } from "../bytes/hub.ts";
 import { blobSource, bytesSource } from "../bytes/source.ts";
+import { shown } from "../checks.ts";
 import type { Platform } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import type { Source, TensorFile } from "../types.ts";
@@ -42,8 +43,13 @@ export interface SourceOptions {
   onWarning?: (message: string) => void;
 }
 
-/** What a model is read from. Closing it is up to the caller. */
-export async function sourceOf(platform: Platform, from: ModelSource, options: SourceOptions): Promise<Source> {
+/** What something is read from; `what`: how errors call that. Closing it is up to the caller. */
+export async function sourceOf(
+  platform: Platform,
+  from: ModelSource,
+  options: SourceOptions,
+  what = "The source of a model",
+): Promise<Source> {
   const { signal, headers, hub, onWarning } = options;
   const opening = { signal, headers, cache: cacheOf(platform, options), onWarning };
   if (typeof from === "string" && isHubName(from))
@@ -54,7 +60,8 @@ export async function sourceOf(platform: Platform, from: ModelSource, options: S
   if (from instanceof Uint8Array) return bytesSource("the given bytes", from);
   if (from instanceof Response) return (await import("../bytes/stream.ts")).responseSource(from, signal);
   if (from instanceof ReadableStream) return (await import("../bytes/stream.ts")).streamSource(from, { signal });
-  throw new RwkvError("input", "A model is loaded from a path, a URL, a Blob, bytes, a Response or a ReadableStream.");
+  const kinds = "a path, a URL, a Blob, bytes, a Response or a ReadableStream";
+  throw new RwkvError("input", `${what} must be ${kinds}, not ${shown(from)}.`);
 }
 
 /** The cache that the option means, if any. */

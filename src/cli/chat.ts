@@ -58,7 +58,13 @@ async function talk(given: Given): Promise<void> {
   const model = await loadModel(values.model, { ...loading, sessions: SESSIONS }, ending.signal);
   try {
     const options = { template, think };
-    const opened = await model.chat({ ...options, ...(saved ? { saved } : { system: values.system }) });
+    const asked = model.chat({ ...options, ...(saved ? { saved } : { system: values.system }) });
+    const opened = await asked.catch((error: Error) => {
+      if (template !== undefined) {
+        error.message = error.message.replace("chat template cannot", () => `chat template ${values.template} cannot`);
+      }
+      throw error;
+    });
     const lines = new Lines(Object.keys(COMMANDS).map((name) => `/${name}`));
     const talk = new Talk(model, opened, options, settings, lines, values.model === undefined);
     stop = (signal) => {
@@ -77,5 +83,7 @@ async function talk(given: Given): Promise<void> {
 
 async function templateOf(value: string | undefined): Promise<string | undefined> {
   if (value === undefined || value === "rwkv-world") return value;
-  return textOf(await readInput(value, "the template", TEMPLATE_BYTES), `the template ${value}`);
+  const text = textOf(await readInput(value, "the template", TEMPLATE_BYTES), `the template ${value}`);
+  if (!/\{[{%]/.test(text)) throw new Error(`the template ${value} is not in Jinja: it has neither {{ nor {%`);
+  return text;
 }

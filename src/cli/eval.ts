@@ -98,7 +98,7 @@ async function outcomeOf(model: Model, task: Task, signal: AbortSignal): Promise
       return {
         kind: task.kind,
         right: best(scores.map(({ logprob }) => logprob)) === task.answer,
-        rightPerByte: best(scores.map(({ perByte }) => perByte)) === task.answer,
+        rightPerByte: best(scores.map(({ perByte }) => perByte!)) === task.answer,
       };
     }
   }

@@ -161,7 +161,7 @@ async function tell(
     await output.end().catch(() => {});
     if (!signal.aborted) throw error;
   }
-  process.stderr.write(`${speedText(tokens, last - first)}, seed ${options.seed}\n`);
+  process.stderr.write(`${speedText(tokens, last - first, tokens - 1)}, seed ${options.seed}\n`);
   signal.throwIfAborted();
 }
 

@@ -327,12 +327,22 @@ export function valueText(value: unknown): string {
     .replaceAll("=-Infinity", "=-inf");
 }
 
+/** The option that turns on what this one is about: the first of its group, or itself. */
+function mainOf(name: string): string {
+  const [group, part] = OPTIONS[name]!.path.split(".");
+  if (part === undefined) return name;
+  return Object.keys(OPTIONS).find((one) => OPTIONS[one]!.path.startsWith(`${group}.`))!;
+}
+
 /** What cannot be had together, in a sentence that begins with the two names. */
 export function contradiction(settings: Settings): string | undefined {
   const given = (group: string) => [...settings.keys()].find((name) => OPTIONS[name]!.path.startsWith(`${group}.`));
   const [one, two] = ["grammar", "regex", "schema"].filter((name) => settings.has(name));
   if (two) return `${one} and ${two} exclude each other: a text is held to one of them`;
-  if (settings.has("lookup-tokens") && !settings.has("lookup")) return "lookup-tokens needs lookup";
+  for (const name of settings.keys()) {
+    const main = mainOf(name);
+    if (!settings.has(main)) return `${name} needs ${main}`;
+  }
   const mirostat = given("mirostat");
   const other = Object.entries(OPTIONS).find(
     ([name, { off }]) => off !== undefined && settings.has(name) && settings.get(name) !== off,

@@ -28,10 +28,11 @@ export const COMMANDS: Readonly<Record<string, readonly [values: string, about: 
 /** What is known of an answer when it is over. */
 interface Stats {
   tokens: number;
+  /** From the question to the last word; 0 if none came. */
   ms: number;
-  /** What came before the first word: tokens that were read, and milliseconds. */
+  /** What came before the first word: tokens that were read, and milliseconds; undefined if none came. */
   read: number;
-  waited: number;
+  waited: number | undefined;
   seed: bigint;
   how: string;
 }
@@ -220,9 +221,13 @@ export class Talk {
   async #tell(): Promise<void> {
     if (!this.#stats) return await this.#say(`No answer yet. ${this.#where()}`);
     const { tokens, ms, read, waited, seed, how } = this.#stats;
-    await this.#say(
-      `${speedText(tokens, ms)}, the first after ${Math.round(waited)} ms and ${read} tokens read; ${how}; seed ${seed}\n${this.#where()}`,
-    );
+    // What was computed ahead of its reader comes at once: only the time since the question says how quick that was.
+    const speed = speedText(tokens, ms, tokens);
+    const times =
+      waited === undefined
+        ? ""
+        : ` from the question on, the first after ${Math.round(waited)} ms and ${read} tokens read`;
+    await this.#say(`${speed}${times}; ${how}; seed ${seed}\n${this.#where()}`);
   }
 
   /** Writes an answer as it comes. */
@@ -238,9 +243,10 @@ export class Talk {
     const seed = newSeed();
     const options = { seed, ...generateOptions(this.#settings), signal: abort.signal };
     const [began, start] = [performance.now(), chat.position];
-    let [first, last, from] = [0, 0, 0];
+    let [first, last, from] = [0, began, 0];
     const writer = new AnswerWriter(this.#lines.terminal);
     let [how, answered] = ["it was stopped", false];
+    let generated: number | undefined;
     try {
       const reply = ask(options);
       for await (const { kind, text } of reply) {
@@ -252,6 +258,7 @@ export class Talk {
       answered = true;
       const result = pressed > 0 ? undefined : await reply.result;
       how = result ? (HOW[result.finishReason] ?? result.finishReason) : how;
+      generated = result?.tokens;
     } catch (error) {
       if (!abort.signal.aborted) throw error;
       how = "it was given up";
@@ -260,8 +267,9 @@ export class Talk {
       if (answered || parts > 0) await writer.end();
     }
     const read = parts > 0 ? from - start - 1 : 0;
-    const tokens = parts > 0 ? Math.max(chat.position - from, 0) + 1 : 0;
-    this.#stats = { tokens, ms: last - first, waited: first - began, read, seed: BigInt(options.seed), how };
+    const tokens = generated ?? (parts > 0 ? Math.max(chat.position - from, 0) + 1 : 0);
+    const waited = parts > 0 ? first - began : undefined;
+    this.#stats = { tokens, ms: last - began, waited, read, seed: BigInt(options.seed), how };
     if (abort.signal.aborted) await this.#say("Stopped; /retry asks again.");
     else if (this.#lines.terminal && (how === HOW.length || how === HOW.time)) await this.#say(`(${how})`);
   }

@@ -52,7 +52,10 @@ function taskOf(line: string, kind: Kind | undefined): Task {
 }
 
 function textField(value: Record<string, unknown>, name: string): string {
-  const text = value[name];
+  return checkText(value[name], name);
+}
+
+function checkText(text: unknown, name: string): string {
   if (typeof text !== "string" || text === "") throw new Error(`"${name}" must be a text that is not empty`);
   if (/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text))
     throw new Error(`"${name}" holds half a surrogate pair`);
@@ -71,7 +74,7 @@ function question(value: Record<string, unknown>): Task {
   const { choices, answer } = value;
   if (!Array.isArray(choices) || choices.length < 2 || choices.length > MOST_CHOICES)
     throw new Error(`"choices" must be an array of 2 to ${MOST_CHOICES} texts`);
-  const texts = choices.map((_, i) => textField(choices as unknown as Record<string, unknown>, String(i)));
+  const texts = choices.map((choice, i) => checkText(choice, `choices[${i}]`));
   const prompt = "prompt" in value ? textField(value, "prompt") : `Question: ${textField(value, "question")}\nAnswer:`;
   const right = answerOf(answer, texts);
   if (right === undefined) {

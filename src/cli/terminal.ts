@@ -37,10 +37,10 @@ export function dim(stream: NodeJS.WriteStream, text: string): string {
   return hasColors(stream) ? `\x1b[2m${text}\x1b[22m` : text;
 }
 
-/** How many tokens came, and how quickly: `ms` from the first one to the last. */
-export function speedText(tokens: number, ms: number): string {
-  const rate = ((tokens - 1) / ms) * 1000;
-  const speed = tokens > 1 && ms > 0 ? ` at ${rate.toFixed(rate < 10 ? 2 : 0)} per second` : "";
+/** How many tokens came, and how quickly: `ms` for so many of them. */
+export function speedText(tokens: number, ms: number, counted: number): string {
+  const rate = (counted / ms) * 1000;
+  const speed = counted > 0 && ms > 0 ? ` at ${rate.toFixed(rate < 10 ? 2 : 0)} per second` : "";
   return `${tokens} token${tokens === 1 ? "" : "s"}${speed}`;
 }
 

@@ -3,6 +3,7 @@
  * a thought before the answer, and with tools. A turn is one paragraph after its role; an empty line ends it.
  */
 
+import { shown } from "../checks.ts";
 import { RwkvError } from "../errors.ts";
 
 export interface ToolCall {
@@ -129,11 +130,14 @@ export const worldTemplate: ChatTemplate = {
 /** Checks messages from outside. Throws `RwkvError` "input" that names the one at fault. */
 export function checkMessages(messages: unknown): readonly Message[] {
   const bad = (what: string) => new RwkvError("input", what);
-  if (!Array.isArray(messages)) throw bad("Messages are an array of { role, content }.");
+  if (!Array.isArray(messages)) throw bad(`messages must be an array of { role, content }, not ${shown(messages)}.`);
   for (const [i, message] of messages.entries()) {
-    const { role, content, thinking, toolCalls, name } = (message ?? {}) as Record<string, unknown>;
+    if (typeof message !== "object" || message === null) {
+      throw bad(`Message ${i} must be { role, content }, not ${shown(message)}.`);
+    }
+    const { role, content, thinking, toolCalls, name } = message as Record<string, unknown>;
     if (typeof role !== "string" || !Object.hasOwn(ROLES, role)) {
-      throw bad(`Message ${i} has the role ${JSON.stringify(role)}; roles are ${Object.keys(ROLES).join(", ")}.`);
+      throw bad(`Message ${i} has the role ${shown(role)}; roles are ${Object.keys(ROLES).join(", ")}.`);
     }
     if (typeof content !== "string") throw bad(`Message ${i} must have a string as content, not ${typeof content}.`);
     if (thinking !== undefined && typeof thinking !== "string") throw bad(`Message ${i}: thinking must be a string.`);

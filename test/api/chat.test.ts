@@ -145,7 +145,21 @@ test("templates in Jinja", async () => {
     assert.ok(chat.position - before < 60);
     await chat.close();
   }
-  await refused(model.chat({ template: { source: "{% if %}", Template } }), "input", /template cannot be read/);
+  await refused(
+    model.chat({ template: { source } as never }),
+    "input",
+    /template\.Template must be the class .* not undefined/,
+  );
+  const at = async (source: string, where: RegExp) =>
+    await refused(model.chat({ template: { source, Template } }), "input", /template cannot be read at line/, where);
+  await at("{% if %}", /line 1, "{% if %}": Unexpected token/);
+  await at("{% if a %}\n{% endif %}\n{% if b %}x", /line 3, "{% if b %}": what begins there has no end/);
+  await at("{% for m in messages %}\n{{ m.role }}{% endif %}\n{{ m }}", /line 2, "{% endif %}": Unknown/);
+  await at("{% for m in messages %}{% if m %}\n{{ m\n m }}{% endif %}", /line 2, "{{ m m }}": /);
+  await at("{{ a }}\n\n{{ b", /line 3, "{{ b": /);
+  // A template in which the search would take long is refused without the place.
+  const long = `${"{{ a }}".repeat(10_000)}{% if %}`;
+  await refused(model.chat({ template: { source: long, Template } }), "input", /cannot be read: Unexpected/);
   await refused(model.chat({ template: "chatml" }), "input", /no chat template "chatml"/);
 });
 
@@ -153,6 +167,17 @@ test("what is wrong is named", async () => {
   const wrong = async (options: object, why: RegExp) => await refused(model.chat(options as never), "input", why);
   await wrong({ system: 1 }, /system must be a string/);
   await wrong({ think: "deep" }, /think is one of none, skip/);
+  await wrong(null as never, /The options of a chat must be an object, not null/);
+  await wrong(5 as never, /The options of a chat must be an object, not 5/);
+  await wrong({ sytem: "a" }, /a chat has no option "sytem"; it has system, /);
+  await wrong({ keepThinking: 5 }, /keepThinking must be true or false, not 5/);
+  await wrong({ generate: 5 }, /The options of a chat's generate must be an object, not 5/);
+  await wrong({ generate: { tempature: 1 } }, /a chat's generate has no option "tempature"/);
+  await wrong({ generate: { echo: true } }, /a chat's generate has no option "echo"/);
+  await wrong({ generate: { signal: 5 } }, /signal must be an AbortSignal, not 5/);
+  await wrong({ template: 5 }, /template must be "rwkv-world", .*, not 5/);
+  await wrong({ messages: 5 }, /messages must be an array of { role, content }, not 5/);
+  await wrong({ messages: ["Hi."] }, /Message 0 must be { role, content }, not "Hi\."/);
   await wrong({ messages: [{ role: "bot", content: "" }] }, /Message 0 has the role "bot"/);
   await wrong({ messages: [{ role: "user" }] }, /Message 0 must have a string/);
   await wrong(
@@ -179,20 +204,64 @@ test("what is wrong is named", async () => {
     "input",
     /asks for a tool that there is not; the chat has none/,
   );
+  const tempted = (options: object, why: RegExp) =>
+    refused(
+      at(() => chat.send("Hi.", options)),
+      "input",
+      why,
+    );
+  await tempted({ echo: true }, /a reply has no option "echo"/);
+  await tempted({ n: 2 }, /a reply has no option "n"/);
+  await tempted({ signal: new AbortController() }, /signal must be an AbortSignal, not an object/);
+  for (const said of [undefined, 5, null]) {
+    await refused(
+      at(() => chat.send(said as never)),
+      "input",
+      /What is sent is a text, a message .*, not (undefined|5|null)/,
+    );
+  }
   assert.is(chat.messages.length, 0);
-  const reply = chat.send("Hi.", greedy);
+  const text = chat.send("Hi.", greedy).text();
   await refused(
     at(() => chat.send("Ho.")),
     "busy",
     /answering/,
   );
-  await reply.text();
+  await text;
   await chat.close();
   await refused(
     at(() => chat.send("Ho.")),
     "closed",
     /closed/,
   );
+});
+
+test("a reply begins when it is read; one that is not is in nobody's way", async () => {
+  const chat = await model.chat();
+  const late = chat.send("Hello.", greedy);
+  assert.is(await chat.reply(greedy).text(), await model.chat().then((other) => other.send("Hello.", greedy).text()));
+  await refused(late.text(), "input", /went on before this reply was read/);
+  await refused(late.result, "input", /went on/);
+  const closed = chat.send("Bye.", greedy);
+  await chat.close();
+  await refused(closed.text(), "closed");
+});
+
+test("a call that the model has to make: of its tool's form alone, and a call only if it is whole", async () => {
+  const tools = [{ name: "weather", parameters: { type: "object", properties: { city: { type: "string" } } } }];
+  const chat = await model.chat({ tools, generate: { ...greedy, stop: "x" } });
+  const forced = { toolChoice: "required", stop: undefined } as const;
+  for (const [name, value] of Object.entries({ regex: "a+", grammar: 'root ::= "a"', schema: {}, stop: "a" })) {
+    const ask = async () => chat.send("How is it in Rome?", { ...forced, [name]: value });
+    await refused(ask(), "input", new RegExp(`toolChoice and ${name} exclude each other`));
+  }
+  const reply = chat.send("How is it in Rome?", { ...forced, maxTokens: 3 });
+  const { toolCalls, content } = await reply.message;
+  assert.is((await reply.result).finishReason, "length");
+  assert.is(toolCalls, undefined);
+  assert.match(content, /^<tool_call>{/);
+  assert.not.match(content, /<\/tool_call>/);
+  await chat.close();
 });
 
 const idOf = (text: string): number => model.tokenizer.encode(text)[0]!;

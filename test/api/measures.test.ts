@@ -45,7 +45,7 @@ test("continuations: each as the logits have it, from one prompt, which is read 
     near(perToken, logprob / continuation.length, 1e-9);
     // All of this fixture's tokens but some are bytes.
     const bytes = continuation.reduce((sum, token) => sum + model.tokenizer.bytes(token).length, 0);
-    near(perByte, logprob / bytes, 1e-9);
+    near(perByte!, logprob / bytes, 1e-9);
     assert.not(greedy);
   }
   assert.equal(scores[4], scores[0]);
@@ -80,6 +80,15 @@ test("a session stays where it is while it scores, and can go on", async () => {
   assert.equal(first.tokens, ids(5).slice(1));
   await fresh.close();
   await session.close();
+});
+
+test("without a vocabulary nothing is told of bytes", async () => {
+  const mute = await open({}, MUTE);
+  assert.match(mute.info.tokenizer, /^none/);
+  const [score] = await mute.score(ids(3), [ids(4)]);
+  assert.not("perByte" in score);
+  assert.not("bitsPerByte" in (await mute.perplexity(ids(4))));
+  await mute.close();
 });
 
 test("perplexity: e to the mean surprise, bits per byte, over texts of any length", async () => {

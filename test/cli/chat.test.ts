@@ -30,12 +30,20 @@ test("a script: answers on stdout, the rest on stderr; the same text each time",
   assert.not.match(stdout, />/);
   assert.match(
     stderr,
-    /^\d+ tokens.*, the first after \d+ ms and \d+ tokens read; .*; seed \d+\n4 messages, \d+ tokens\.$/m,
+    /^\d+ tokens at [\d.]+ per second from the question on, the first after \d+ ms and \d+ tokens read; .*; seed \d+\n4 messages, \d+ tokens\.$/m,
   );
   assert.is((await script(["Hello.", "And then?"])).stdout, stdout);
   assert.is.not((await script(["Hello, Tom.", "And then?"])).stdout, stdout);
   // What follows the last line without a line end is said, too.
   assert.is((await rwkv(few, { input: "Hello.\nAnd then?" })).stdout, stdout);
+});
+
+/** Answers of spaces: no word of them is ever shown. */
+const SPACES = ["--logit-bias", "33=100"];
+
+test("of an answer without a word no times are told", async () => {
+  const { stderr } = await script(["Hello.", "/stats"], [...few, ...SPACES]);
+  assert.match(stderr, /^6 tokens; max-tokens were reached; seed \d+\n2 messages/m);
 });
 
 test("several lines as one message", async () => {
@@ -102,6 +110,8 @@ test("/help and --help name everything", async () => {
 });
 
 writeFileSync(`${folder}/no.chat`, "no chat");
+writeFileSync(`${folder}/plain.txt`, "Hello");
+writeFileSync(`${folder}/wrong.jinja`, "{% for m in messages %}\n{{ m.role m }}\n{% endfor %}");
 const refusals: [line: string, message: RegExp][] = [
   ["/walk", /there is no command \/walk; \/help lists them/],
   ["/constructor", /there is no command \/constructor/],
@@ -116,6 +126,7 @@ const refusals: [line: string, message: RegExp][] = [
   ["/params temp 101", /temp must be a number from 0 to 100, not "101"/],
   ["/params penalize-prompt 1", /penalize-prompt must be on or off, not "1"/],
   ["/params mirostat 5", /mirostat and temp 0 exclude each other/],
+  ["/params xtc-threshold 0.2", /xtc-threshold needs xtc$/m],
 ];
 for (const [line, message] of refusals)
   test(`refused, and ends a script: ${line}`, async () => {
@@ -130,6 +141,11 @@ for (const [args, message] of [
   [["--think", "deeply"], /--think must be one of none, skip, short, normal, long, not "deeply"/],
   [["--load", "a", "--system", "b"], /--load and --system exclude each other/],
   [["--template", "none.jinja"], /the template none\.jinja cannot be read: there is no such file/],
+  [["--template", `${folder}/plain.txt`], /the template \S+plain\.txt is not in Jinja: it has neither {{ nor {%$/m],
+  [
+    ["--template", `${folder}/wrong.jinja`],
+    /The chat template \S+wrong\.jinja cannot be read at line 2, "{{ m\.role m }}": /,
+  ],
   [["--temp", "-1"], /--temp must be a number from 0 to 100, not "-1"; see rwkv chat --help/],
   [["Hello"], /"Hello" is one word too many/],
 ] as const)

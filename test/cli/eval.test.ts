@@ -83,7 +83,7 @@ test("choice: the likeliest, by probability and by byte; three ways to write an 
     const scores = await model.score(asked, said);
     const right = typeof answer === "number" ? answer : answer === "A" ? 0 : choices.indexOf(answer);
     for (const [i, by] of (["logprob", "perByte"] as const).entries())
-      if (scores.every((one) => one[by] <= scores[right][by])) rights[i]++;
+      if (scores.every((one) => one[by]! <= scores[right][by]!)) rights[i]++;
   }
   assert.ok(rights[0] > 0 && rights[0] < 4);
   assert.is(choice.questions, 4);
@@ -116,7 +116,8 @@ const wrong: [line: object | string, message: RegExp, ...args: string[]][] = [
   [{ text: " word " }, /"text" must have at least two words/, "lambada"],
   [{ text: "a b" }, /"choices" must be an array of 2 to 100 texts$/, "choice"],
   [{ ...right, choices: ["b"] }, /"choices" must be an array of 2 to 100 texts$/],
-  [{ ...right, choices: ["b", 5] }, /"1" must be a text that is not empty$/],
+  [{ ...right, choices: ["b", 5] }, /"choices\[1\]" must be a text that is not empty$/],
+  [{ ...right, choices: ["", "b"] }, /"choices\[0\]" must be a text that is not empty$/],
   [{ ...right, prompt: 5 }, /"prompt" must be a text/],
   [{ choices: ["b", "c"], answer: 0 }, /"question" must be a text/],
   ...[2, -1, 0.5, "C", "d", null, undefined, [0]].map((answer): [object, RegExp] => [

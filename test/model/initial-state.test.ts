@@ -131,7 +131,11 @@ test("states that do not fit are refused by name", async () => {
     await refused(trying([{ ...first, shape }, second]), "weights", /blocks\.0\.att\.time_state/);
   await refused(trying([part("blocks.0.att.key.lora_A", [2, 128], 1)]), "weights", /holds no tuned state/);
   await refused(loaded.initialState("test/fixtures/v7.f32.gguf"), "unsupported", /states are read from \.pth/);
-  await refused(loaded.initialState(5 as never as ModelSource), "input");
+  await refused(
+    loaded.initialState(5 as never as ModelSource),
+    "input",
+    /The source of a state must be a path, .*, not 5/,
+  );
   const stop = AbortSignal.abort("enough");
   assert.is(await loaded.initialState(pthOf(states()), { signal: stop }).catch((error) => error), "enough");
   await loaded.close();

@@ -333,8 +333,8 @@ test("refused before anything is read: numbers that make no sense", async () => 
     await refused(loading({ source, alpha }), "input", /lora\.alpha must be a number above 0 to 1000000/);
   for (const strength of [NaN, Infinity, 101, -101, "1" as never, null as never])
     await refused(loading({ source, strength }), "input", /lora\.strength must be a number from -100 to 100/);
-  await refused(loading(5 as never), "input", /path, a URL/);
-  await refused(loading({ source: undefined as never }), "input", /path, a URL/);
+  await refused(loading(5 as never), "input", /lora\.source must be a path, a URL, .*, not 5/);
+  await refused(loading({} as never), "input", /lora\.source must be a path, a URL, .*, not undefined/);
 });
 
 test("an abort while a LoRA is read", async () => {
