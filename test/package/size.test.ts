@@ -35,7 +35,7 @@ for (const name of readdirSync("dist/kernels"))
     assert.ok(size < 60_000, `${size} bytes`);
   });
 
-test("a page that runs a GGUF file fetches less than 96 kB of code and kernels", () => {
+test("a page that runs a GGUF file fetches less than 98 kB of code and kernels", () => {
   const later = statically("web.js").flatMap((path) => scan(path).imports.filter(({ dynamic }) => dynamic));
   const names = later.map(({ text }) => text.slice(2));
   const needed = ["http", "cached", "web-store", "gguf-open", "rwkv7", "world", "model", "load"].map(
@@ -44,7 +44,7 @@ test("a page that runs a GGUF file fetches less than 96 kB of code and kernels",
   const files = new Set(["web.js", "worker.js", ...needed].flatMap(statically));
   const size = sum([...files, "dist/kernels/relaxed-threads.wasm"]);
   console.log(`to run a GGUF file: ${size} bytes`);
-  assert.ok(size < 96_000, `${size} bytes`);
+  assert.ok(size < 98_000, `${size} bytes`);
 });
 
 test.run();
