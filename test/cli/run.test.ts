@@ -151,7 +151,7 @@ const refusals: [args: string[], message: RegExp][] = [
   [["--threads", "1.5"], /--threads must be auto or an integer/],
   [["--threads", "-1"], /--threads must be auto or an integer/],
   [["--mirostat", "3", "--top-k", "5"], /--mirostat and --top-k exclude each other: mirostat decides itself/],
-  [["--mirostat-eta", "1", "--xtc", "0.5"], /--mirostat-eta and --xtc exclude each other/],
+  [["--mirostat", "3", "--mirostat-eta", "1", "--xtc", "0.5"], /--mirostat and --xtc exclude each other/],
   [["--dynamic-temp", "1", "--temp", "0"], /--dynamic-temp and --temp 0 exclude each other: at temperature 0/],
   [["--dry", "101"], /--dry must be a number from 0 to 100, not "101"/],
   [["--logit-bias", "1"], /--logit-bias must be pairs id=number with commas between them, each a number from -100/],
