@@ -85,30 +85,20 @@ export type Names<T> = Readonly<Record<keyof T & string, 1>>;
  * Throws `RwkvError` "input" unless `options` are an object that has none but these names, with an AbortSignal as `signal` and functions
  * as what begins with "on". `of`: "generate", "load", ...
  */
-export function checkOptions<T>(of: string, options: T, names: Names<T>): void {
-  if (!isRecord(options)) {
-    throw new RwkvError("input", `The options of ${of} must be an object, not ${shown(options)}.`);
-  }
+export function checkOptions<T extends object>(of: string, options: T, names: Names<T>): void {
+  optionsOf(`The options of ${of}`, options ?? null, Object.keys(names) as (keyof T & string)[]);
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(names, name)) {
-      throw new RwkvError("input", `${of} has no option ${shown(name)}; it has ${Object.keys(names).join(", ")}.`);
-    }
     if (name === "signal") signalOption(value);
-    if (/^on[A-Z]/.test(name)) functionOption(name, value);
+    if (/^on[A-Z]/.test(name) && value !== undefined && typeof value !== "function") {
+      throw new RwkvError("input", `${name} must be a function, not ${shown(value)}.`);
+    }
   }
 }
 
 /** An AbortSignal of any realm, or undefined. Throws `RwkvError` "input". */
 export function signalOption(value: unknown): AbortSignal | undefined {
-  const signal = value as AbortSignal | undefined;
-  if (signal === undefined) return undefined;
-  const fits = typeof signal?.addEventListener === "function" && typeof signal.throwIfAborted === "function";
-  if (fits) return signal;
+  const { addEventListener, throwIfAborted } = (value ?? {}) as Partial<AbortSignal>;
+  const fits = typeof addEventListener === "function" && typeof throwIfAborted === "function";
+  if (value === undefined || fits) return value as AbortSignal | undefined;
   throw new RwkvError("input", `signal must be an AbortSignal, not ${shown(value)}.`);
-}
-
-/** Throws `RwkvError` "input" unless it is a function or undefined. */
-export function functionOption(name: string, value: unknown): void {
-  if (value === undefined || typeof value === "function") return;
-  throw new RwkvError("input", `${name} must be a function, not ${shown(value)}.`);
 }

@@ -1,6 +1,15 @@
 /** A generation: from options to what the engine draws with, and from its tokens to a stream of text. */
 
-import { booleanOption, type Names, numberOption, optionsOf, shown, tokenIds } from "./checks.ts";
+import {
+  booleanOption,
+  checkOptions,
+  isRecord,
+  type Names,
+  numberOption,
+  optionsOf,
+  shown,
+  tokenIds,
+} from "./checks.ts";
 import type { Constraint } from "./engine/constraints.ts";
 import type { Listener, Running } from "./engine/host.ts";
 import type { FinishReason, Guessed } from "./engine/protocol.ts";
@@ -125,6 +134,17 @@ export function wantedOf(options: GenerateOptions, vocabulary: Vocabulary, eos: 
   };
 }
 
+/** Refuses what is no option of `generate`. Throws `RwkvError` "input". */
+export function checkGenerate(options: GenerateOptions): void {
+  if (isRecord(options) && ("n" in options || "bestOf" in options)) {
+    throw new RwkvError(
+      "input",
+      "n and bestOf are options of candidates, which gives several answers; generate gives one.",
+    );
+  }
+  checkOptions("generate", options, GENERATE_NAMES);
+}
+
 function speculateOf(options: SpeculateOptions | undefined): Wanted["speculate"] {
   const given = optionsOf("speculate", options, ["lookup", "draft", "tokens"]);
   if (!given) return undefined;
@@ -147,13 +167,14 @@ export const isConstrained = ({ grammar, regex, schema, bannedPhrases }: Generat
 /** The stop strings as they are looked for. Throws `RwkvError` "input". */
 export function stopsOf({ stop = [] }: GenerateOptions): { text: string; bytes: Uint8Array }[] {
   const stops: unknown = typeof stop === "string" ? [stop] : stop;
-  if (!Array.isArray(stops) || stops.length > MOST_STOPS || stops.some((text) => typeof text !== "string")) {
-    throw new RwkvError(
-      "input",
-      `stop must be a string, or an array of at most ${MOST_STOPS} strings, not ${shown(stop)}.`,
-    );
+  if (!Array.isArray(stops) || stops.length > MOST_STOPS) {
+    const what = Array.isArray(stops) ? `${stops.length} of them` : shown(stop);
+    throw new RwkvError("input", `stop must be a string, or an array of at most ${MOST_STOPS} strings, not ${what}.`);
   }
-  return stops.map((text: string) => {
+  return Array.from(stops, (text: unknown, i) => {
+    if (typeof text !== "string") {
+      throw new RwkvError("input", `stop must be strings; item ${i} is ${shown(text)}.`);
+    }
     const bytes = utf8(text);
     if (bytes.length > 0 && bytes.length <= LONGEST_STOP) return { text, bytes };
     throw new RwkvError("input", `A stop string has 1 to ${LONGEST_STOP} bytes of UTF-8, not ${bytes.length}.`);
@@ -323,6 +344,20 @@ export class Generation implements AsyncIterable<Part> {
   // --- The engine's side ------------------------------------------------------------------------------------------------
 
   async #run(signals: readonly AbortSignal[]): Promise<void> {
+    try {
+      await this.#work(signals);
+    } catch (error) {
+      this.#failure ??= { error };
+      // What came before is there to be read.
+      this.#parts.end();
+    }
+    this.#settled = true;
+    if (this.#failure) this.#reject(this.#failure.error);
+    else this.#resolve(this.#outcome());
+    this.#wake?.();
+  }
+
+  async #work(signals: readonly AbortSignal[]): Promise<void> {
     const stops = signals.map((signal) => ({ signal, stop: () => this.#stop(signal.reason) }));
     try {
       for (const { signal, stop } of stops) {
@@ -343,16 +378,9 @@ export class Generation implements AsyncIterable<Part> {
       if (this.#failure) this.#settle(this.#read, true);
       this.#advance();
       await this.#running.done;
-    } catch (error) {
-      this.#failure ??= { error };
-      // What came before is there to be read.
-      this.#parts.end();
+    } finally {
+      for (const { signal, stop } of stops) signal.removeEventListener("abort", stop);
     }
-    for (const { signal, stop } of stops) signal.removeEventListener("abort", stop);
-    this.#settled = true;
-    if (this.#failure) this.#reject(this.#failure.error);
-    else this.#resolve(this.#outcome());
-    this.#wake?.();
   }
 
   /** Makes parts of the prompt's tokens up to number `end`; those with a score come in order. */

@@ -163,7 +163,10 @@ export function seedWords(seed: number | bigint | undefined): [number, number] {
     (typeof seed === "number" && Number.isSafeInteger(seed) && seed >= 0) ||
     (typeof seed === "bigint" && seed >= 0n && seed < 1n << 64n);
   if (!fits) {
-    throw new RwkvError("input", `seed must be an integer from 0 to 2^53 - 1, or a bigint below 2^64, not ${seed}.`);
+    throw new RwkvError(
+      "input",
+      `seed must be an integer from 0 to 2^53 - 1, or a bigint below 2^64, not ${shown(seed)}.`,
+    );
   }
   const wide = BigInt(seed);
   return [Number(wide & 0xffffffffn), Number(wide >> 32n)];

@@ -18,7 +18,7 @@ declare const MODEL: string;
 const REMEMBER = "remember";
 /** Larger files are no states. */
 const LARGEST_STATE = 2 ** 30;
-const STATE_MAGIC = "RWKVSTA1";
+const STATE_MAGIC = "RWKVSTA2";
 /** Milliseconds between two looks at the numbers. */
 const TICK = 150;
 

@@ -1,9 +1,10 @@
 /** Several answers to one prompt, generated together from one state, and the best of them. */
 
-import { numberOption } from "../checks.ts";
+import { checkOptions, isRecord, type Names, numberOption } from "../checks.ts";
 import type { Running } from "../engine/host.ts";
 import { RwkvError } from "../errors.ts";
 import {
+  GENERATE_NAMES,
   type GenerateOptions,
   Generation,
   type GenerationResult,
@@ -29,6 +30,9 @@ export interface CandidateOptions extends Omit<GenerateOptions, "echo" | "specul
   onPart?: (part: Part, candidate: number) => void;
 }
 
+const { echo: _, speculate: __, ...LIKE_GENERATE } = GENERATE_NAMES;
+const NAMES: Names<CandidateOptions> = { ...LIKE_GENERATE, n: 1, bestOf: 1, onPart: 1 };
+
 /** One of several answers. */
 export interface Candidate extends GenerationResult {
   readonly text: string;
@@ -49,11 +53,12 @@ export interface Choice {
 
 /** Checks the options. Throws `RwkvError` "input". */
 export function choiceOf({ spec, text }: Shared, options: CandidateOptions): Choice {
+  const given: object = isRecord(options) ? options : {};
+  if ("echo" in given) throw new RwkvError("input", "Candidates have no echo: their prompt is read once for all.");
+  if ("speculate" in given) throw new RwkvError("input", "Candidates are not speculated on: they share steps already.");
+  checkOptions("candidates", options, NAMES);
   const n = numberOption("n", options.n, 1, { low: 1, high: MOST, integer: true });
   const bestOf = numberOption("bestOf", options.bestOf, n, { low: n, high: MOST, integer: true });
-  if ("echo" in options) throw new RwkvError("input", "Candidates have no echo: their prompt is read once for all.");
-  if ("speculate" in options)
-    throw new RwkvError("input", "Candidates are not speculated on: they share steps already.");
   const { tokenizer } = text;
   const wanted = wantedOf({ logprobs: 0, ...options }, { size: spec.vocab, tokenizer }, tokenizer?.eos ?? []);
   const stops = stopsOf(options);

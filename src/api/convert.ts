@@ -1,5 +1,6 @@
 /** From a model's file to the same model in another one. */
 
+import { checkOptions, type Names, shown } from "../checks.ts";
 import type { KernelsOption } from "../engine/given.ts";
 import type { Platform } from "../engine/platform.ts";
 import { isRecipe, RECIPES, type Recipe } from "../engine/weight-types.ts";
@@ -11,7 +12,7 @@ import type { Source, TensorFile, Vocabulary } from "../types.ts";
 import { openWeights } from "../weights/open.ts";
 import type { Sink } from "../weights/sink.ts";
 import { withKernels } from "./plan.ts";
-import { type ModelSource, type SourceOptions, sourceOf, warnOf } from "./source.ts";
+import { type ModelSource, SOURCE_NAMES, type SourceOptions, sourceOf, warnOf } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
 export interface ConvertOptions extends SourceOptions {
@@ -30,17 +31,33 @@ export interface ConvertOptions extends SourceOptions {
   onProgress?: (progress: LoadProgress) => void;
 }
 
+const NAMES: Names<ConvertOptions> = {
+  ...SOURCE_NAMES,
+  container: 1,
+  type: 1,
+  vocabulary: 1,
+  kernels: 1,
+  onProgress: 1,
+};
+
 export async function convertModel(
   platform: Platform,
   from: ModelSource,
   sink: Sink,
   options: ConvertOptions = {},
 ): Promise<void> {
+  if (typeof sink?.write !== "function") {
+    throw new RwkvError("input", `convert writes to an object with a function write(bytes), not to ${shown(sink)}.`);
+  }
+  checkOptions("convert", options, NAMES);
   const { container = "gguf", type, signal, onProgress } = options;
   if (!CONTAINERS.includes(container))
-    throw new RwkvError("input", `container must be one of ${CONTAINERS.join(", ")}, not ${container}.`);
+    throw new RwkvError("input", `container must be one of ${CONTAINERS.join(", ")}, not ${shown(container)}.`);
   if (type !== undefined && !isRecipe(type) && !CONVERT_TYPES.includes(type))
-    throw new RwkvError("input", `type must be one of ${[...CONVERT_TYPES, ...RECIPES].join(", ")}, not ${type}.`);
+    throw new RwkvError(
+      "input",
+      `type must be one of ${[...CONVERT_TYPES, ...RECIPES].join(", ")}, not ${shown(type)}.`,
+    );
   const source = await sourceOf(platform, from, options);
   const file = await openWeights(source, signal);
   try {

@@ -1,5 +1,6 @@
 /** What a weights file holds and what running it would take, without reading its numbers. */
 
+import { checkOptions } from "../checks.ts";
 import { LIMIT } from "../engine/memory.ts";
 import { Planner } from "../engine/planner.ts";
 import type { Platform } from "../engine/platform.ts";
@@ -11,8 +12,8 @@ import { Tensors } from "../model/tensors.ts";
 import { type TunedParts, tunedParts } from "../model/tuned.ts";
 import type { Form, Source, TensorFile, TensorInfo } from "../types.ts";
 import { openWeights } from "../weights/open.ts";
-import { arrangementOf, type PlanOptions } from "./plan.ts";
-import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
+import { arrangementOf, PLAN_NAMES, type PlanOptions } from "./plan.ts";
+import { type ModelSource, SOURCE_NAMES, type SourceOptions, sourceOf } from "./source.ts";
 import { chooseTokenizer } from "./tokenizer.ts";
 
 /** What the model would be loaded with decides how much memory it takes. */
@@ -85,6 +86,7 @@ export async function inspectModel(
   from: ModelSource,
   options: InspectOptions = {},
 ): Promise<ModelReport | TunedReport> {
+  checkOptions("inspect", options, { ...SOURCE_NAMES, ...PLAN_NAMES });
   const { weights, signal } = options;
   const { arrangement, planner: plan } = await arrangementOf(platform, options, signal);
   const source = await sourceOf(platform, from, options);

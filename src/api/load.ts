@@ -1,7 +1,7 @@
 /** From a source to a model. */
 
 import { NUMERICS, TILE_MINIMUM, TILE_SYMMETRIC } from "../../assembly/ops.ts";
-import { isRecord, numberOption } from "../checks.ts";
+import { checkOptions, isRecord, type Names, numberOption, optionsOf, shown } from "../checks.ts";
 import { EngineHost } from "../engine/host.ts";
 import { Planner } from "../engine/planner.ts";
 import type { Platform, WorkerHandle } from "../engine/platform.ts";
@@ -17,9 +17,9 @@ import type { TensorFile } from "../types.ts";
 import { openTuned, openWeights } from "../weights/open.ts";
 import type { Model } from "./model.ts";
 import { Places } from "./places.ts";
-import { arrangementOf, type PlanOptions } from "./plan.ts";
+import { arrangementOf, PLAN_NAMES, type PlanOptions } from "./plan.ts";
 import type { PrefixCache } from "./prefix-cache.ts";
-import { type ModelSource, type SourceOptions, sourceOf, warnOf } from "./source.ts";
+import { type ModelSource, SOURCE_NAMES, type SourceOptions, sourceOf, warnOf } from "./source.ts";
 import { chooseTokenizer, type VocabularyOption } from "./tokenizer.ts";
 
 export type { ModelSource };
@@ -50,6 +50,18 @@ export interface LoadOptions extends SourceOptions, PlanOptions {
   base?: number;
 }
 
+const NAMES: Names<LoadOptions> = {
+  ...SOURCE_NAMES,
+  ...PLAN_NAMES,
+  lora: 1,
+  lnXEpsilon: 1,
+  vocabulary: 1,
+  prefixCache: 1,
+  onProgress: 1,
+  rows: 1,
+  base: 1,
+};
+
 /** Texts that are measured at the same time; more wait for their turn. */
 const ASIDE = 16;
 
@@ -67,11 +79,12 @@ function tileOf(type: WeightType): string {
 }
 
 export async function loadModel(own: Platform, from: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  checkOptions("load", options, NAMES);
   const { weights, lnXEpsilon, signal } = options;
   const prefixCache = numberOption("prefixCache", options.prefixCache, 0, { low: 0, high: Number.MAX_SAFE_INTEGER });
   const { platform, arrangement, planner: plan } = await arrangementOf(own, options, signal);
   if (lnXEpsilon !== undefined && !isPositive(lnXEpsilon)) {
-    throw new RwkvError("input", `lnXEpsilon must be a number above 0, not ${lnXEpsilon}.`);
+    throw new RwkvError("input", `lnXEpsilon must be a number above 0, not ${shown(lnXEpsilon)}.`);
   }
   const lora = options.lora === undefined ? undefined : loraOf(options.lora);
   const merging = lora && (await import("../model/lora.ts"));
@@ -212,6 +225,6 @@ const isPositive = (x: unknown): boolean =>
   typeof x === "number" && Number.isFinite(Math.fround(x)) && Math.fround(x) > 0;
 
 function loraOf(given: ModelSource | LoraOptions): LoraOptions {
-  const source = given as ModelSource;
-  return isRecord(given) ? (given as unknown as LoraOptions) : { source };
+  if (!isRecord(given)) return { source: given as ModelSource };
+  return optionsOf("lora", given as unknown as LoraOptions, ["source", "alpha", "strength"])!;
 }

@@ -6,6 +6,7 @@
 import { shown } from "../checks.ts";
 import { readScores } from "../engine/scores.ts";
 import { RwkvError } from "../errors.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Shared } from "./session.ts";
 
 /** Continuations that are scored at the same time. */
@@ -119,7 +120,7 @@ async function scoreOne(
   return {
     logprob,
     perToken: logprob / logprobs.length,
-    ...(shared.text.tokenizer && { perByte: logprob / bytesOf(shared, counted) }),
+    ...(shared.text.tokenizer && { perByte: logprob / bytesOf(shared.text.tokenizer, counted) }),
     greedy,
     tokens: [...counted],
     logprobs,
@@ -132,12 +133,12 @@ export async function perplexity(shared: Shared, tokens: Uint32Array, options: P
     throw new RwkvError("input", "A perplexity needs a text of at least two tokens, the start token included.");
   }
   const logprob = sum(logprobs);
-  const bytes = bytesOf(shared, tokens.subarray(first));
+  const { tokenizer } = shared.text;
   return {
     perplexity: Math.exp(-logprob / logprobs.length),
     logprob,
     tokens: logprobs.length,
-    ...(shared.text.tokenizer && { bitsPerByte: -logprob / Math.LN2 / bytes }),
+    ...(tokenizer && { bitsPerByte: -logprob / Math.LN2 / bytesOf(tokenizer, tokens.subarray(first)) }),
   };
 }
 
@@ -163,9 +164,6 @@ export async function embed(
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
-/** Bytes of text; without a vocabulary, not a number. */
-function bytesOf({ text: { tokenizer } }: Shared, tokens: Uint32Array): number {
-  let bytes = 0;
-  for (const token of tokens) bytes += tokenizer ? tokenizer.bytes(token).length : Number.NaN;
-  return bytes;
-}
+/** Bytes of text. */
+const bytesOf = (tokenizer: Tokenizer, tokens: Uint32Array): number =>
+  tokens.reduce((bytes, token) => bytes + tokenizer.bytes(token).length, 0);

@@ -1,5 +1,6 @@
 /** A loaded model. */
 
+import { checkOptions, shown, signalOption } from "../checks.ts";
 import type { Recipe } from "../engine/weight-types.ts";
 import { RwkvError } from "../errors.ts";
 import type { GenerateOptions, Generation } from "../generate.ts";
@@ -14,7 +15,7 @@ import type { DraftSource } from "./draft.ts";
 import type { ContinuationScore, EmbedOptions, MeasureOptions, Perplexity, PerplexityOptions } from "./measures.ts";
 import type { PrefixCache } from "./prefix-cache.ts";
 import { type Prompt, Session, type Shared, tokensOf } from "./session.ts";
-import { type ModelSource, type SourceOptions, sourceOf } from "./source.ts";
+import { type ModelSource, SOURCE_NAMES, type SourceOptions, sourceOf } from "./source.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 
 /** What a model is and how it runs. */
@@ -89,6 +90,8 @@ export class Model {
    * often as wanted. Throws `RwkvError` "weights", "unsupported", "input", "network".
    */
   async initialState(from: ModelSource, options: SourceOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    this.#check();
+    checkOptions("initialState", options, SOURCE_NAMES);
     const { platform, spec, identity } = this.#shared;
     const { readInitialState } = await import("../model/initial-state.ts");
     const file = await openTuned(await sourceOf(platform, from, options, "The source of a state"), options.signal);
@@ -108,6 +111,7 @@ export class Model {
   async combineStates(
     states: readonly (readonly [bytes: Uint8Array, weight: number])[],
   ): Promise<Uint8Array<ArrayBuffer>> {
+    this.#check();
     const { spec, identity } = this.#shared;
     const { combineStates } = await import("../model/combine-states.ts");
     return combineStates(states, identity, spec.state);
@@ -136,6 +140,9 @@ export class Model {
     session?: Session,
     options: { signal?: AbortSignal } = {},
   ): Promise<Float32Array[]> {
+    if (session !== undefined && !(session instanceof Session)) {
+      throw new RwkvError("input", `The second argument of forward is a session, not ${shown(session)}.`);
+    }
     if (session && !session.belongsTo(this.#shared)) {
       throw new RwkvError("input", "The session belongs to another model.");
     }
@@ -150,7 +157,7 @@ export class Model {
 
   /** Several answers to a prompt at once, each with a seed of its own, perhaps the likeliest of more; docs/generate.md says more. */
   async candidates(prompt: Prompt, options: CandidateOptions = {}): Promise<Candidate[]> {
-    const session = await this.#inner(options.signal);
+    const session = await this.#inner(options?.signal);
     return await session.candidates(prompt, options).finally(() => session.close());
   }
 
@@ -163,6 +170,7 @@ export class Model {
     continuations: readonly Prompt[],
     options: MeasureOptions = {},
   ): Promise<ContinuationScore[]> {
+    checkOptions<MeasureOptions>("score", options, { signal: 1 });
     const session = await this.#inner(options.signal);
     try {
       await session.feed(prompt, options);
@@ -174,12 +182,14 @@ export class Model {
 
   /** How surprising a text is, or tokens are, from the beginning. The text may be of any length. */
   async perplexity(text: Prompt, options: PerplexityOptions = {}): Promise<Perplexity> {
+    checkOptions<PerplexityOptions>("perplexity", options, { signal: 1, onProgress: 1 });
     const tokens = tokensOf(this.#shared, text, 0);
     return (await import("./measures.ts")).perplexity(this.#shared, tokens, options);
   }
 
   /** A text as a vector of `info.width` numbers, or as a state; to be compared by `cosine`. */
   async embed(text: Prompt, options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>> {
+    checkOptions<EmbedOptions>("embed", options, { signal: 1, pooling: 1 });
     const tokens = tokensOf(this.#shared, text, 0);
     return (await import("./measures.ts")).embed(this.#shared, tokens, options);
   }
@@ -191,7 +201,12 @@ export class Model {
 
   /** A session for something that takes more than one request, when there is a place. */
   async #inner(signal: AbortSignal | undefined): Promise<Session> {
-    return new Session(this.#shared, { inner: await this.#shared.inner.wait(signal) });
+    return new Session(this.#shared, { inner: await this.#shared.inner.wait(signalOption(signal)) });
+  }
+
+  #check(): void {
+    const { gone } = this.#shared.engine;
+    if (gone?.code === "closed") throw gone;
   }
 
   /** Stops the engine and gives its memory back. What is still running is rejected with "closed". */

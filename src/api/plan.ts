@@ -1,5 +1,6 @@
 /** What the user decides about how a model is kept and run, checked, and as the planner wants it. */
 
+import { type Names, shown } from "../checks.ts";
 import type { KernelsOption } from "../engine/given.ts";
 import { arrange, MAX_THREADS } from "../engine/host.ts";
 import type { PlannerOptions } from "../engine/planner.ts";
@@ -26,6 +27,9 @@ export interface PlanOptions {
   sessions?: number;
 }
 
+/** Their names. */
+export const PLAN_NAMES: Names<PlanOptions> = { threads: 1, weights: 1, build: 1, kernels: 1, sessions: 1 };
+
 /** Tokens in one step when a prompt is read: enough to make each weight serve many tokens, few enough to stay in the cache. */
 const ROWS = 64;
 
@@ -40,16 +44,22 @@ export async function arrangementOf(
 ): Promise<{ platform: Platform; arrangement: Awaited<ReturnType<typeof arrange>>; planner: PlannerOptions }> {
   const { threads = "auto", weights, build = "auto", sessions = 32 } = options;
   if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 0 && threads <= MAX_THREADS)) {
-    throw new RwkvError("input", `threads must be "auto" or an integer from 0 to ${MAX_THREADS}, not ${threads}.`);
+    throw new RwkvError(
+      "input",
+      `threads must be "auto" or an integer from 0 to ${MAX_THREADS}, not ${shown(threads)}.`,
+    );
   }
   if (weights !== undefined && !isRecipe(weights) && !TARGET_TYPES.includes(weights)) {
-    throw new RwkvError("input", `weights must be one of ${[...TARGET_TYPES, ...RECIPES].join(", ")}, not ${weights}.`);
+    throw new RwkvError(
+      "input",
+      `weights must be one of ${[...TARGET_TYPES, ...RECIPES].join(", ")}, not ${shown(weights)}.`,
+    );
   }
   if (!["auto", "plain", "relaxed"].includes(build)) {
-    throw new RwkvError("input", `build must be "auto", "plain" or "relaxed", not ${build}.`);
+    throw new RwkvError("input", `build must be "auto", "plain" or "relaxed", not ${shown(build)}.`);
   }
   if (!(Number.isInteger(sessions) && sessions >= 1 && sessions <= 65536)) {
-    throw new RwkvError("input", `sessions must be an integer from 1 to 65536, not ${sessions}.`);
+    throw new RwkvError("input", `sessions must be an integer from 1 to 65536, not ${shown(sessions)}.`);
   }
   const platform = await withKernels(own, options.kernels, signal);
   const arrangement = await arrange(platform, threads, build);

@@ -1,10 +1,19 @@
 /** A session: one line of text that a model has taken in, held as its recurrent state. */
 
+import { checkOptions, signalOption } from "../checks.ts";
 import type { EngineHost, Listener, Running } from "../engine/host.ts";
 import type { Platform } from "../engine/platform.ts";
 import type { EngineSpec } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
-import { type GenerateOptions, Generation, isConstrained, stopsOf, type Wanted, wantedOf } from "../generate.ts";
+import {
+  checkGenerate,
+  type GenerateOptions,
+  Generation,
+  isConstrained,
+  stopsOf,
+  type Wanted,
+  wantedOf,
+} from "../generate.ts";
 import { decodeState, encodeState, type Identity } from "../model/state.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Candidate, CandidateOptions } from "./candidates.ts";
@@ -84,7 +93,8 @@ export class Session {
   constructor(shared: Shared, from: { bytes?: Uint8Array; session?: Session; inner?: number }) {
     this.#shared = shared;
     const { engine, spec, identity, sessions } = shared;
-    const saved = from.bytes && decodeState(from.bytes, identity, spec.state);
+    if (engine.gone) throw engine.gone;
+    const saved = from.bytes === undefined ? undefined : decodeState(from.bytes, identity, spec.state);
     const id = from.inner ?? sessions.take();
     if (id === undefined) {
       throw new RwkvError(
@@ -109,6 +119,7 @@ export class Session {
 
   /** Takes in text or tokens; resolves to the new position. Aborted, it keeps what was committed: see `position`. */
   async feed(prompt: Prompt, options: FeedOptions = {}): Promise<number> {
+    checkOptions<FeedOptions>("feed", options, { signal: 1, onProgress: 1 });
     const tokens = this.#tokens(prompt);
     await this.#ask((signal) => this.#feed(tokens, { fed: options.onProgress }, signal), options.signal);
     return this.#position;
@@ -128,6 +139,7 @@ export class Session {
 
   /** The logits after each of the tokens, which the session takes in: one array of `vocab` numbers per token. */
   async forward(ids: readonly number[] | Uint32Array, options: { signal?: AbortSignal } = {}): Promise<Float32Array[]> {
+    checkOptions<typeof options>("forward", options, { signal: 1 });
     const tokens = this.#tokens(ids);
     const logits: Float32Array[] = [];
     const { engine } = this.#shared;
@@ -146,6 +158,7 @@ export class Session {
    */
   async score(continuations: readonly Prompt[], options: MeasureOptions = {}): Promise<ContinuationScore[]> {
     this.#check();
+    checkOptions<MeasureOptions>("score", options, { signal: 1 });
     if (!Array.isArray(continuations)) throw new RwkvError("input", "The continuations must be an array of prompts.");
     const tokens = continuations.map((one) => this.#tokens(one));
     return await this.#ask(async (signal) => {
@@ -166,7 +179,7 @@ export class Session {
       const choice = choiceOf(this.#shared, options);
       const cached = await this.#feed(tokens, {}, signal);
       return candidates(this.#shared, this.#id, { prompt: tokens, cached }, choice, { ...options, signal });
-    }, options.signal);
+    }, options?.signal);
   }
 
   /** Another session that stands where this one stands. Costs nothing until one of them moves. */
@@ -246,6 +259,7 @@ export class Session {
   #generate(prompt: Prompt, options: GenerateOptions, shown: boolean): Generation {
     const { spec, text } = this.#shared;
     const { tokenizer } = text;
+    checkGenerate(options);
     const wanted = wantedOf(options, { size: spec.vocab, tokenizer }, tokenizer?.eos ?? []);
     const stops = stopsOf(options);
     if (stops.length > 0) tokenizerOf(text);
@@ -391,7 +405,7 @@ export class Session {
   /** Does something with the session, when it is open and until it is closed. */
   async #ask<T>(work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     this.#check();
-    const stop = anyOf([signal, this.#closing.signal]);
+    const stop = anyOf([signalOption(signal), this.#closing.signal]);
     const asked = this.#opened.then(() => {
       stop.signal.throwIfAborted();
       return work(stop.signal);

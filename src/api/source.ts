@@ -3,7 +3,7 @@
 import type { DownloadCache } from "../bytes/cache.ts";
 import { hubUrl, isHubName, isPinned } from "../bytes/hub.ts";
 import { blobSource, bytesSource } from "../bytes/source.ts";
-import { shown } from "../checks.ts";
+import { type Names, shown } from "../checks.ts";
 import type { Platform } from "../engine/platform.ts";
 import { RwkvError } from "../errors.ts";
 import type { Source, TensorFile } from "../types.ts";
@@ -42,6 +42,9 @@ export interface SourceOptions {
   /** Told in a sentence what is odd about a file but no error, such as tensors that are left out. */
   onWarning?: (message: string) => void;
 }
+
+/** Their names. */
+export const SOURCE_NAMES: Names<SourceOptions> = { headers: 1, hub: 1, signal: 1, cache: 1, onWarning: 1 };
 
 /** What something is read from; `what`: how errors call that. Closing it is up to the caller. */
 export async function sourceOf(

@@ -5,7 +5,7 @@ export interface StatePart {
   readonly numbers: Float32Array;
 }
 
-/** "RWKVSTA1", and the length of the header in 4 bytes. */
+/** "RWKVSTA2", and the length of the header in 4 bytes. */
 const BEFORE = 12;
 
 /** The parts of what `session.save()` gave. */

@@ -3,6 +3,7 @@
  * were trained along, such as norms, which take the place of the model's own.
  */
 
+import { shown } from "../checks.ts";
 import type { Merge } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
 import type { TensorFile, TensorInfo } from "../types.ts";
@@ -49,10 +50,10 @@ const LARGE = /^blocks\.\d+\.(att|ffn)\.(receptance|key|value|gate|output)\.weig
 export function checkScale({ alpha, strength = 1 }: LoraScale): void {
   const known = (x: unknown): x is number => typeof x === "number" && Number.isFinite(x);
   if (alpha !== undefined && !(known(alpha) && alpha > 0 && alpha <= 1e6)) {
-    throw new RwkvError("input", `lora.alpha must be a number above 0 to 1000000, not ${alpha}.`);
+    throw new RwkvError("input", `lora.alpha must be a number above 0 to 1000000, not ${shown(alpha)}.`);
   }
   if (!(known(strength) && Math.abs(strength) <= 100)) {
-    throw new RwkvError("input", `lora.strength must be a number from -100 to 100, not ${strength}.`);
+    throw new RwkvError("input", `lora.strength must be a number from -100 to 100, not ${shown(strength)}.`);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * A session's state as bytes: magic, header length, a JSON header, then the state's numbers as little-endian f32. The header
- * says which model it belongs to and what follows, so that a state is never taken by another model.
+ * says which model it belongs to and what follows, so that a state is never taken by another model; its checksum is over both.
  */
 
 import { hex8, xxhash32 } from "../bytes/hash.ts";
@@ -8,8 +8,8 @@ import { isRecord, parseJson } from "../bytes/json.ts";
 import type { StatePart } from "../engine/spec.ts";
 import { RwkvError } from "../errors.ts";
 
-/** "RWKVSTA1" */
-const MAGIC = Uint8Array.of(0x52, 0x57, 0x4b, 0x56, 0x53, 0x54, 0x41, 0x31);
+/** "RWKVSTA2" */
+const MAGIC = Uint8Array.of(0x52, 0x57, 0x4b, 0x56, 0x53, 0x54, 0x41, 0x32);
 const MOST_HEADER = 1 << 20;
 
 /** Which model a state belongs to. The fingerprint covers the small tensors, so one model's weight types share states. */
@@ -29,6 +29,9 @@ interface Header extends Identity {
 }
 
 const partsOf = (parts: readonly StatePart[]): Header["parts"] => parts.map(({ name, shape }) => [name, shape]);
+/** Over the numbers and what the header says of them. */
+const checksumOf = ({ checksum: _, ...rest }: Omit<Header, "checksum"> & { checksum?: unknown }, numbers: Uint8Array) =>
+  hex8(xxhash32(numbers, xxhash32(new TextEncoder().encode(JSON.stringify(rest)))));
 const describe = (id: Identity): string =>
   `${id.model} (RWKV-${id.version}, ${id.layers} layers, width ${id.width}, fingerprint ${id.fingerprint})`;
 
@@ -40,7 +43,8 @@ export function encodeState(
 ): Uint8Array<ArrayBuffer> {
   // As they lie in WebAssembly's memory: little endian.
   const numbers = new Uint8Array(state.buffer, state.byteOffset, state.byteLength);
-  const header: Header = { ...identity, position, parts: partsOf(parts), checksum: hex8(xxhash32(numbers)) };
+  const said = { ...identity, position, parts: partsOf(parts) };
+  const header: Header = { ...said, checksum: checksumOf(said, numbers) };
   // The header is padded so that the numbers start at a multiple of 4.
   let json = JSON.stringify(header);
   json += " ".repeat(-new TextEncoder().encode(json).length & 3);
@@ -89,7 +93,7 @@ export function decodeState(
     throw bad(`it holds ${bytes.length - start} bytes of numbers instead of ${count * 4}`);
   }
   const numbers = bytes.subarray(start);
-  if (hex8(xxhash32(numbers)) !== header.checksum) throw bad("its checksum does not match, so bytes were changed");
+  if (checksumOf(header, numbers) !== header.checksum) throw bad("its checksum does not match, so bytes were changed");
   // A copy, as it may lie at any address.
   return { position: header.position, state: new Float32Array(numbers.slice().buffer as ArrayBuffer) };
 }

@@ -44,11 +44,10 @@ export class Header {
   }
 
   /** Makes sure that the file can hold `length` more bytes of header. They need not have been read yet. */
-  room(length: number): void {
+  room(length: number, need = `${this.what} at byte ${this.at} needs ${length} more bytes`): void {
     const { size, name } = this.source;
     const end = this.at + length;
     if (end > size) {
-      const need = `${this.what} at byte ${this.at} needs ${length} more bytes`;
       throw new RwkvError(
         "weights",
         `${name} is cut off or damaged: ${need}, but the file ends at byte ${size} (${end - size} missing); download it again`,
@@ -80,12 +79,12 @@ export class Header {
     return high * 2 ** 32 + low;
   }
 
-  /** A count of things that take at least `least` bytes each. */
-  count(least: number, limit: number): number {
+  /** A count of things that take at least `least` bytes each; `things`: what to call them where they come later. */
+  count(least: number, limit: number, things?: string): number {
     const n = this.size();
     if (n > limit && n * least <= this.source.size - this.at)
       throw this.unsupported(`${this.what}: ${n} is more than the ${limit} that this reader takes`);
-    this.room(n * least);
+    this.room(n * least, things && `its ${n} ${things} need at least ${n * least} bytes behind byte ${this.at}`);
     return n;
   }
 

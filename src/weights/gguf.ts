@@ -75,9 +75,9 @@ function parse(header: Header): Gguf {
   if (version !== 2 && version !== 3)
     throw header.unsupported(`it is GGUF version ${version}; this reader takes versions 2 and 3`);
   header.what = "the number of tensors";
-  const tensorCount = header.count(LEAST_TENSOR, LIMITS.tensors);
+  const tensorCount = header.count(LEAST_TENSOR, LIMITS.tensors, "descriptions of tensors");
   header.what = "the number of metadata keys";
-  const keyCount = header.count(LEAST_KEY, LIMITS.keys);
+  const keyCount = header.count(LEAST_KEY, LIMITS.keys, "metadata keys");
   const metadata = readMetadata(header, keyCount);
   const alignment = alignmentOf(header, metadata);
   return { version, alignment, metadata, tensors: readTensors(header, tensorCount, alignment) };

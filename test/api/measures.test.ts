@@ -205,6 +205,12 @@ test("cosine", async () => {
   assert.is(cosine([0, 0], [1, 2]), 0);
   assert.is(cosine([], []), 0);
   await refused((async () => cosine([1], [1, 2]))(), "input", /Embeddings of 1 and 2 numbers/);
+  for (const [one, said] of [
+    [null, "null"],
+    ["1", '"1"'],
+    [{ length: 1 }, "an object"],
+  ] as const)
+    await refused((async () => cosine(one as never, [1]))(), "input", new RegExp(`array of numbers, not ${said}\\.`));
   const vector = fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 3, maxLength: 3 });
   fc.assert(
     fc.property(vector, vector, (x, y) => {

@@ -198,7 +198,7 @@ test("every kind of damage to a state is found", async () => {
     ["nothing", new Uint8Array(0), /does not begin/],
     ["too short", sound.slice(0, 11), /does not begin/],
     ["something else", put(0, 7, 7, 7, 7), /does not begin/],
-    ["a text", "RWKVSTA1", /not a Uint8Array/],
+    ["a text", "RWKVSTA2", /not a Uint8Array/],
     ["cut off in the header", sound.slice(0, 40), /cut off within its header/],
     ["a header of 4 GiB", put(8, 255, 255, 255, 255), /cut off within its header/],
     ["a header that is no JSON", put(12, 32, 32, 32), /header is damaged/],
@@ -220,6 +220,8 @@ test("every kind of damage to a state is found", async () => {
     ["too long", Uint8Array.of(...sound, 0, 0, 0, 0), /bytes of numbers instead of/],
     ["a bit in the first number", put(start, sound[start] ^ 1), /checksum/],
     ["a bit in the last number", put(sound.length - 1, sound[sound.length - 1] ^ 128), /checksum/],
+    ["another position", fields({ position: 9 }), /checksum/],
+    ["another name of the model", fields({ model: "another" }), /checksum/],
     ["another checksum", fields({ checksum: "00000000" }), /checksum/],
   ];
   for (const [name, bytes, said] of cases) {
@@ -227,6 +229,20 @@ test("every kind of damage to a state is found", async () => {
       throw new Error(`${name}: ${error.message}`);
     });
   }
+});
+
+test("no bit of a saved state's header can be another", async () => {
+  const session = model.session();
+  await session.feed(ids(5));
+  const saved = await session.save();
+  await session.close();
+  const start = 12 + new DataView(saved.buffer).getUint32(8, true);
+  for (let bit = 0; bit < start * 8; bit++) {
+    saved[bit >> 3]! ^= 1 << (bit & 7);
+    await thrown(() => model.session(saved), "state");
+    saved[bit >> 3]! ^= 1 << (bit & 7);
+  }
+  await model.session(saved).close();
 });
 
 test("a busy session says so, and goes on with what it does", async () => {
@@ -298,8 +314,13 @@ test("a closed model says so, and rejects what is running, in every mode", async
     const works = [feed, generation.result, reading, session.feed([1]), fed.feed([1]), fed.save()];
     await Promise.all(works.map((work) => refused(work, "closed", /model was closed/)));
     await refused(closing.forward([1]), "closed");
-    await refused(closing.session().feed([1]), "closed");
-    await refused(closing.generate([1]).text(), "closed");
+    // At once, not only with what is done first.
+    await thrown(() => closing.session(), "closed", /model was closed/);
+    await thrown(() => fed.fork(), "closed", /model was closed/);
+    await thrown(() => closing.generate([1]), "closed", /model was closed/);
+    await refused(closing.chat(), "closed", /model was closed/);
+    await refused(closing.combineStates([[await save, 1]]), "closed", /model was closed/);
+    await refused(closing.initialState("missing.pth"), "closed", /model was closed/);
     await session.close();
   }
 });
@@ -346,11 +367,11 @@ test("options of load that are out of range are named with their range", async (
     [{ threads: -1 }, /threads must be "auto" or an integer from 0 to 64, not -1/],
     [{ threads: 65 }, /threads .* not 65/],
     [{ threads: 1.5 }, /threads .* not 1\.5/],
-    [{ threads: "2" }, /threads .* not 2/],
+    [{ threads: "2" }, /threads .* not "2"/],
     [{ threads: Number.NaN }, /threads .* not NaN/],
-    [{ weights: "i8" }, /weights must be one of f32, f16, bf16, q8_0, .*, not i8/],
+    [{ weights: "i8" }, /weights must be one of f32, f16, bf16, q8_0, .*, not "i8"/],
     [{ weights: "toString" }, /weights must be one of/],
-    [{ build: "fast" }, /build must be "auto", "plain" or "relaxed", not fast/],
+    [{ build: "fast" }, /build must be "auto", "plain" or "relaxed", not "fast"/],
     [{ sessions: 0 }, /sessions must be an integer from 1 to 65536, not 0/],
     [{ sessions: 65537 }, /sessions .* not 65537/],
     [{ sessions: 2.5 }, /sessions .* not 2\.5/],

@@ -217,7 +217,7 @@ await inBrowsers((browser, name) => {
     const before = await story(page);
     const wrong: [what: () => Promise<unknown>, message: RegExp][] = [
       [() => drop(page, "holiday.jpg", new TextEncoder().encode("not a model at all, whatever it is")), /holiday\.jpg/],
-      [() => drop(page, "bad.state", new TextEncoder().encode("RWKVSTA1 and nothing more")), /state/],
+      [() => drop(page, "bad.state", new TextEncoder().encode("RWKVSTA2 and nothing more")), /state/],
       [
         () =>
           page.evaluate(`{

@@ -169,6 +169,16 @@ test("impossible counts and lengths are refused at once, without reading on", as
   }
 });
 
+test("of a file that ends within its header it is said what is missing, and where", async () => {
+  const cut = (count: object) => read(gguf(count).subarray(0, 24));
+  await refused(
+    cut({ tensorCount: 3 }),
+    "weights",
+    /its 3 descriptions of tensors need at least 99 bytes behind byte 16,/,
+  );
+  await refused(cut({ keyCount: 3 }), "weights", /its 3 metadata keys need at least 42 bytes behind byte 24,/);
+});
+
 test("counts beyond the limits are refused even if the file is large enough", async () => {
   const padded = (file: Uint8Array) => {
     const bytes = new Uint8Array(40 << 20);

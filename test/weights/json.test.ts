@@ -38,7 +38,7 @@ for (const [what, members, pattern] of EXCESSIVE)
       () => readTokenizerJson(text, "tokenizer.json"),
       (error: RwkvError) => error.code === "weights" && pattern.test(error.message),
     );
-    const state = joined(new TextEncoder().encode("RWKVSTA1"), Uint8Array.from(u32(text.length)), utf8(text));
+    const state = joined(new TextEncoder().encode("RWKVSTA2"), Uint8Array.from(u32(text.length)), utf8(text));
     await refused((async () => decodeState(state, IDENTITY, []))(), "state", /header/);
     const header = openWeights(source("some.safetensors", safetensorsOf(text)));
     await refused(header, "weights", /^some\.safetensors \(header\): /, pattern);
