@@ -75,9 +75,9 @@ test("options out of range", async () => {
   const options = (value: unknown) => converted(PTH, value as ConvertOptions);
   assert.match(
     await failure(options({ container: "zip" })),
-    /^input: container must be one of gguf, safetensors, not zip/,
+    /^input: container must be one of gguf, safetensors, not "zip"/,
   );
-  assert.match(await failure(options({ type: "q2_k" })), /^input: type must be one of f32, .*, not q2_k/);
+  assert.match(await failure(options({ type: "q2_k" })), /^input: type must be one of f32, .*, not "q2_k"/);
   assert.match(await failure(converted(at("test/fixtures/quants.gguf"))), /^unsupported: /);
 });
 

@@ -71,7 +71,7 @@ const refusals: [args: string[], message: RegExp][] = [
     ["test/fixtures/v7.q8_0.gguf", "--threads", "many"],
     /--threads must be auto or an integer from 0 to 64, not "many"/,
   ],
-  [["test/fixtures/v7.q8_0.gguf", "--weights", "q9"], /weights must be one of f32, .*, not q9/],
+  [["test/fixtures/v7.q8_0.gguf", "--weights", "q9"], /weights must be one of f32, .*, not "q9"/],
   [["test/fixtures/v7.q8_0.gguf", "--json=yes"], /--json takes no value/],
   [["test/fixtures/v7.q8_0.gguf", "--colour"], /unknown option --colour/],
 ];

@@ -221,7 +221,7 @@ test("what is damaged is named; safetensors hold no such thing", async () => {
     "input",
     /not q4_mix; write GGUF/,
   );
-  await refused(open({ weights: "q5_mix" as never }), "input", /weights must be one of .*q4_mix, not q5_mix/);
+  await refused(open({ weights: "q5_mix" as never }), "input", /weights must be one of .*q4_mix, not "q5_mix"/);
 });
 
 test.run();
