@@ -1,5 +1,5 @@
 // Test files that Node runs anyway, once more in Deno, Bun and the other versions of Node.
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { test } from "uvu";
@@ -19,7 +19,7 @@ export async function rerun(names: readonly string[], printed?: RegExp, runtimes
   await build({
     entryPoints: names.map((name) => `test/${name}.test.ts`),
     outdir,
-    entryNames: "[name]",
+    outbase: "test",
     bundle: true,
     platform: "node",
     format: "esm",
@@ -40,7 +40,7 @@ export async function rerun(names: readonly string[], printed?: RegExp, runtimes
   for (const runtime of runtimes)
     test(runtime.name, async () => {
       for (const name of names) {
-        const finished = await runtime.run(`${outdir}/${basename(name)}.test.js`, LIMIT);
+        const finished = await runtime.run(`${outdir}/${name}.test.js`, LIMIT);
         const verdict = judge(finished);
         const result = `${name} in ${runtime.name}: ${tally(verdict)}${verdict.reason ? ` (${verdict.reason})` : ""}`;
         // Marked as quoted, so that these summaries are not taken for this file's own.
