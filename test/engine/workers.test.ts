@@ -180,8 +180,9 @@ test("one row at a time, equals take turns: nobody waits for another's end", asy
       }
     }),
   );
-  // Up to three tokens wait for the rest of a character.
-  assert.ok(spread <= 6, `one had ${spread} tokens more than another`);
+  // Some tokens wait for the rest of a character, and a reader may come late to what was computed ahead of it; whoever waits for
+  // another's end is 60 behind.
+  assert.ok(spread <= 30, `one had ${spread} tokens more than another`);
   await model.close();
 });
 
