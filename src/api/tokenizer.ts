@@ -128,7 +128,9 @@ async function readGiven(platform: Resources, given: VocabularyOption, rows: num
     );
   if (typeof given === "string" || given instanceof Uint8Array) return await parse(platform, given, "the vocabulary");
   if (isTokenizer(given)) return given;
-  if (given !== null && typeof given === "object" && "json" in given) return await bpe(given.json, given.Tokenizer);
+  // Some runtimes' Blobs have a method of that name.
+  if (given !== null && typeof given === "object" && "json" in given && typeof given.json !== "function")
+    return await bpe(given.json, given.Tokenizer);
   throw new RwkvError(
     "input",
     'vocabulary must be "world", "bytes", the content of a vocabulary file, or a tokenizer.',

@@ -39,6 +39,9 @@ function feeding(session: Session, signal?: AbortSignal): { begun: Promise<void>
   return { begun, feed };
 }
 
+/** What may be refused at once, or when it is waited for. */
+const later = async <T>(call: () => Promise<T>): Promise<T> => await call();
+
 for (const [name, rank] of [
   ["leader", 0],
   ["follower", 1],
@@ -68,12 +71,21 @@ for (const [name, rank] of [
     await fresh.close();
 
     await refused(session.feed([1]), "engine");
-    await refused(session.generate([1]).result, "engine");
+    await refused(
+      later(() => session.generate([1]).result),
+      "engine",
+    );
     await refused(model.forward([1]), "engine");
-    await refused(model.generate([1]).text(), "engine");
+    await refused(
+      later(() => model.generate([1]).text()),
+      "engine",
+    );
     // A session that never was cannot be saved, dead engine or not.
-    const late = model.session();
-    if (rank === 0) await refused(late.save(), "engine");
+    if (rank === 0)
+      await refused(
+        later(() => model.session().save()),
+        "engine",
+      );
     await model.close();
     await ended(workers);
     await refused(session.feed([1]), "closed");
