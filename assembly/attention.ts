@@ -113,26 +113,9 @@ function scaled(dst: usize, q: usize, size: usize): void {
 /** The scores of one query with positions 0 to `count` - 1, a multiple of 16. */
 function scores1(scores: usize, k: usize, q: usize, size: usize, count: i32): void {
   const last = scores + (<usize>count << 2);
-  const end = q + size;
   do {
-    let a = f32x4.splat(0);
-    let b = a;
-    let c = a;
-    let d = a;
-    let i = q;
-    do {
-      const x = v128.load32_splat(i);
-      a = f32x4.add(a, f32x4.mul(x, v128.load(k)));
-      b = f32x4.add(b, f32x4.mul(x, v128.load(k, 16)));
-      c = f32x4.add(c, f32x4.mul(x, v128.load(k, 32)));
-      d = f32x4.add(d, f32x4.mul(x, v128.load(k, 48)));
-      k += WIDE;
-      i += 4;
-    } while (i < end);
-    v128.store(scores, a);
-    v128.store(scores, b, 16);
-    v128.store(scores, c, 32);
-    v128.store(scores, d, 48);
+    sums1x16(scores, q, q + size, k);
+    k += size * GROUP;
     scores += WIDE;
   } while (scores < last);
 }
@@ -140,53 +123,72 @@ function scores1(scores: usize, k: usize, q: usize, size: usize, count: i32): vo
 /** The same for four queries, `stride` bytes of scores apart: eight positions at a time. */
 function scores4(scores: usize, stride: usize, k: usize, q: usize, size: usize, count: i32): void {
   const last = scores + (<usize>count << 2);
-  const end = q + size;
-  const stride3 = stride * 3;
-  const size3 = size * 3;
   do {
-    let half = k;
+    sums4x8(scores, stride, q, q + size, size, k);
+    sums4x8(scores + 32, stride, q, q + size, size, k + 32);
     k += size * GROUP;
-    for (let eight = 0; eight < 2; eight++) {
-      let a0 = f32x4.splat(0);
-      let a1 = a0;
-      let b0 = a0;
-      let b1 = a0;
-      let c0 = a0;
-      let c1 = a0;
-      let d0 = a0;
-      let d1 = a0;
-      let i = q;
-      let from = half;
-      do {
-        const k0 = v128.load(from);
-        const k1 = v128.load(from, 16);
-        let x = v128.load32_splat(i);
-        a0 = f32x4.add(a0, f32x4.mul(x, k0));
-        a1 = f32x4.add(a1, f32x4.mul(x, k1));
-        x = v128.load32_splat(i + size);
-        b0 = f32x4.add(b0, f32x4.mul(x, k0));
-        b1 = f32x4.add(b1, f32x4.mul(x, k1));
-        x = v128.load32_splat(i + size * 2);
-        c0 = f32x4.add(c0, f32x4.mul(x, k0));
-        c1 = f32x4.add(c1, f32x4.mul(x, k1));
-        x = v128.load32_splat(i + size3);
-        d0 = f32x4.add(d0, f32x4.mul(x, k0));
-        d1 = f32x4.add(d1, f32x4.mul(x, k1));
-        from += WIDE;
-        i += 4;
-      } while (i < end);
-      v128.store(scores, a0);
-      v128.store(scores, a1, 16);
-      v128.store(scores + stride, b0);
-      v128.store(scores + stride, b1, 16);
-      v128.store(scores + stride * 2, c0);
-      v128.store(scores + stride * 2, c1, 16);
-      v128.store(scores + stride3, d0);
-      v128.store(scores + stride3, d1, 16);
-      scores += 32;
-      half += 32;
-    }
+    scores += WIDE;
   } while (scores < last);
+}
+
+/** 16 numbers: the sum over x (up to `end`) of x_i times the 16 at `from` + i * WIDE. One chain for each. */
+function sums1x16(out: usize, x: usize, end: usize, from: usize): void {
+  let a = f32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  do {
+    const xi = v128.load32_splat(x);
+    a = f32x4.add(a, f32x4.mul(xi, v128.load(from)));
+    b = f32x4.add(b, f32x4.mul(xi, v128.load(from, 16)));
+    c = f32x4.add(c, f32x4.mul(xi, v128.load(from, 32)));
+    d = f32x4.add(d, f32x4.mul(xi, v128.load(from, 48)));
+    from += WIDE;
+    x += 4;
+  } while (x < end);
+  v128.store(out, a);
+  v128.store(out, b, 16);
+  v128.store(out, c, 32);
+  v128.store(out, d, 48);
+}
+
+/** The same for four x, `stride` bytes apart, and eight numbers each, `row` bytes of output apart. */
+function sums4x8(out: usize, row: usize, x: usize, end: usize, stride: usize, from: usize): void {
+  const stride3 = stride * 3;
+  let a0 = f32x4.splat(0);
+  let a1 = a0;
+  let b0 = a0;
+  let b1 = a0;
+  let c0 = a0;
+  let c1 = a0;
+  let d0 = a0;
+  let d1 = a0;
+  do {
+    const y0 = v128.load(from);
+    const y1 = v128.load(from, 16);
+    let xi = v128.load32_splat(x);
+    a0 = f32x4.add(a0, f32x4.mul(xi, y0));
+    a1 = f32x4.add(a1, f32x4.mul(xi, y1));
+    xi = v128.load32_splat(x + stride);
+    b0 = f32x4.add(b0, f32x4.mul(xi, y0));
+    b1 = f32x4.add(b1, f32x4.mul(xi, y1));
+    xi = v128.load32_splat(x + stride * 2);
+    c0 = f32x4.add(c0, f32x4.mul(xi, y0));
+    c1 = f32x4.add(c1, f32x4.mul(xi, y1));
+    xi = v128.load32_splat(x + stride3);
+    d0 = f32x4.add(d0, f32x4.mul(xi, y0));
+    d1 = f32x4.add(d1, f32x4.mul(xi, y1));
+    from += WIDE;
+    x += 4;
+  } while (x < end);
+  v128.store(out, a0);
+  v128.store(out, a1, 16);
+  v128.store(out + row, b0);
+  v128.store(out + row, b1, 16);
+  v128.store(out + row * 2, c0);
+  v128.store(out + row * 2, c1, 16);
+  v128.store(out + row * 3, d0);
+  v128.store(out + row * 3, d1, 16);
 }
 
 /** Scores become e^(s - max s), of `count` positions; those from there up to `wide` become 0. Answers the sum. */
@@ -210,72 +212,19 @@ function weights(scores: usize, count: i32, wide: i32): f32 {
 function mix1(out: usize, v: usize, capacity: usize, scores: usize, count: i32, size: usize): void {
   const end = scores + (<usize>count << 2);
   for (let c: usize = 0; c < size; c += WIDE) {
-    let from = v;
+    sums1x16(out + c, scores, end, v);
     v += capacity * WIDE;
-    let a = f32x4.splat(0);
-    let b = a;
-    let p = a;
-    let q = a;
-    let s = scores;
-    do {
-      const x = v128.load32_splat(s);
-      a = f32x4.add(a, f32x4.mul(x, v128.load(from)));
-      b = f32x4.add(b, f32x4.mul(x, v128.load(from, 16)));
-      p = f32x4.add(p, f32x4.mul(x, v128.load(from, 32)));
-      q = f32x4.add(q, f32x4.mul(x, v128.load(from, 48)));
-      from += WIDE;
-      s += 4;
-    } while (s < end);
-    v128.store(out + c, a);
-    v128.store(out + c, b, 16);
-    v128.store(out + c, p, 32);
-    v128.store(out + c, q, 48);
   }
 }
 
 /** The same for four tokens, `row` bytes of output apart: eight channels at a time. */
 function mix4(out: usize, row: usize, v: usize, capacity: usize, scores: usize, count: i32, size: usize): void {
   const stride = capacity * 4;
-  const stride3 = stride * 3;
   const end = scores + (<usize>count << 2);
-  for (let c: usize = 0; c < size; c += 32) {
-    let from = v + (c & 32);
-    if (c & 32) v += capacity * WIDE;
-    let a0 = f32x4.splat(0);
-    let a1 = a0;
-    let b0 = a0;
-    let b1 = a0;
-    let c0 = a0;
-    let c1 = a0;
-    let d0 = a0;
-    let d1 = a0;
-    let s = scores;
-    do {
-      const v0 = v128.load(from);
-      const v1 = v128.load(from, 16);
-      let x = v128.load32_splat(s);
-      a0 = f32x4.add(a0, f32x4.mul(x, v0));
-      a1 = f32x4.add(a1, f32x4.mul(x, v1));
-      x = v128.load32_splat(s + stride);
-      b0 = f32x4.add(b0, f32x4.mul(x, v0));
-      b1 = f32x4.add(b1, f32x4.mul(x, v1));
-      x = v128.load32_splat(s + stride * 2);
-      c0 = f32x4.add(c0, f32x4.mul(x, v0));
-      c1 = f32x4.add(c1, f32x4.mul(x, v1));
-      x = v128.load32_splat(s + stride3);
-      d0 = f32x4.add(d0, f32x4.mul(x, v0));
-      d1 = f32x4.add(d1, f32x4.mul(x, v1));
-      from += WIDE;
-      s += 4;
-    } while (s < end);
-    v128.store(out + c, a0);
-    v128.store(out + c, a1, 16);
-    v128.store(out + row + c, b0);
-    v128.store(out + row + c, b1, 16);
-    v128.store(out + row * 2 + c, c0);
-    v128.store(out + row * 2 + c, c1, 16);
-    v128.store(out + row * 3 + c, d0);
-    v128.store(out + row * 3 + c, d1, 16);
+  for (let c: usize = 0; c < size; c += WIDE) {
+    sums4x8(out + c, row, scores, end, stride, v);
+    sums4x8(out + c + 32, row, scores, end, stride, v + 32);
+    v += capacity * WIDE;
   }
 }
 

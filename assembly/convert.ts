@@ -17,33 +17,9 @@ export function stored_bytes(type: i32, columns: i32): usize {
 /**
  * dst, src: `rows` rows of `columns` numbers in the file layout of their types. A type converted to itself keeps its bits.
  * scratch: one row of f32, whole blocks, and 384 bytes. To f32, f16, bf16 and the quantised types that `from_f32` names.
+ * searched: to q4_0 or q5_0 with the scale of each block searched for the least error: our own, which no other program has.
  */
 export function convert(
-  dst: usize,
-  dst_type: i32,
-  src: usize,
-  src_type: i32,
-  rows: i32,
-  columns: i32,
-  scratch: usize,
-): void {
-  convert_rows(dst, dst_type, src, src_type, rows, columns, scratch, false);
-}
-
-/** The same to q4_0 or q5_0, but with the scale of each block searched for the least error: our own, which no other program has. */
-export function convert_searched(
-  dst: usize,
-  dst_type: i32,
-  src: usize,
-  src_type: i32,
-  rows: i32,
-  columns: i32,
-  scratch: usize,
-): void {
-  convert_rows(dst, dst_type, src, src_type, rows, columns, scratch, true);
-}
-
-function convert_rows(
   dst: usize,
   dst_type: i32,
   src: usize,

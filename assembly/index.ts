@@ -19,7 +19,7 @@ export function features(): i32 {
 export { run, lead, follow, poison } from "./program";
 export { matmul } from "./matmul";
 export { piece_bytes } from "./tiles";
-export { convert, convert_searched, scale, stored_bytes, not_finite } from "./convert";
+export { convert, scale, stored_bytes, not_finite } from "./convert";
 export { pack, pack_transposed } from "./pack";
 export { spread } from "./forms";
 export { merge } from "./merge";

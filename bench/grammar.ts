@@ -6,6 +6,7 @@ import { Matcher } from "../src/grammar/matcher.ts";
 import { TokenTrie } from "../src/grammar/trie.ts";
 import { unpackVocabulary } from "../src/text/packed.ts";
 import { WorldTokenizer } from "../src/text/world.ts";
+import { JSON_GRAMMAR } from "../test/grammar/json-grammar.ts";
 import { median } from "./lib/measure.ts";
 import { list, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
@@ -41,15 +42,6 @@ Object.assign(bounded.properties, {
   bio: { type: "string", maxLength: 500 },
 });
 
-const json = String.raw`
-root   ::= object
-value  ::= object | array | string | number | ("true" | "false" | "null") ws
-object ::= "{" ws (string ":" ws value ("," ws string ":" ws value)*)? "}" ws
-array  ::= "[" ws (value ("," ws value)*)? "]" ws
-string ::= "\"" ([^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt] | "u" [0-9a-fA-F]{4}))* "\"" ws
-number ::= ("-"? ([0-9] | [1-9] [0-9]{0,15})) ("." [0-9]+)? ([eE] [-+]? [0-9] [1-9]{0,15})? ws
-ws     ::= | " " | "\n" [ \t]{0,20}`;
-
 const arithmetic = String.raw`
 root  ::= (expr "=" ws term "\n")+
 expr  ::= term ([-+*/] ws term)*
@@ -66,7 +58,7 @@ const cases: Record<string, { constraint: Constraint; texts: string[] }> = {
   schema: { constraint: { schema }, texts: written },
   "schema with lengths": { constraint: { schema: bounded }, texts: written },
   "any JSON": { constraint: { schema: true }, texts: written },
-  "JSON in GBNF": { constraint: { grammar: json }, texts: written },
+  "JSON in GBNF": { constraint: { grammar: JSON_GRAMMAR }, texts: written },
   arithmetic: {
     constraint: { grammar: arithmetic },
     texts: ["(alpha + 12) * (beta_2 / (3 - gamma)) = 144\nx = 7\n", "width*height - 2*(border + padding) = area\n"],

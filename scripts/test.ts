@@ -99,15 +99,16 @@ async function runAll(files: string[]): Promise<void> {
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, lane));
-  for (const { file, verdict } of bad) {
-    if (bad.length > ACCIDENTS) {
-      count(verdict);
-      continue;
-    }
+  if (bad.length > ACCIDENTS) {
+    for (const { verdict } of bad) count(verdict);
+    return;
+  }
+  for (const { file } of bad) {
     console.log(`Once more, alone: ${file}`);
-    const again = await runFile(file);
-    report(file, again, judge(again));
-    if (judge(again).failed === 0) console.log(`UNSTEADY ${file}: failed beside others, passed alone`);
+    const finished = await runFile(file);
+    const verdict = judge(finished);
+    report(file, finished, verdict);
+    if (verdict.failed === 0) console.log(`UNSTEADY ${file}: failed beside others, passed alone`);
   }
 }
 

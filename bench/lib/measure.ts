@@ -22,9 +22,4 @@ export async function measure(run: () => void, seconds = 0.1): Promise<Time> {
   return { best: min / 1e9, median: p50 / 1e9 };
 }
 
-/** The middle one of some numbers. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-}
+export { median } from "../../src/lab/numbers.ts";

@@ -1,7 +1,8 @@
 /** What a benchmark found out: tables, printed as they grow and written to a JSON file, from which `bench/report.ts` makes a page. */
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
+import { loadavg } from "node:os";
+import { type Machine as Here, machine as here } from "../../src/lab/machine.ts";
 
 export type Cell = string | number;
 
@@ -12,11 +13,7 @@ export interface Table {
 }
 
 /** Where and when figures were taken. */
-export interface Machine {
-  cpu: string;
-  cores: number;
-  memoryGiB: number;
-  runtime: string;
+export interface Machine extends Here {
   platform: string;
   commit: string;
   date: string;
@@ -97,10 +94,7 @@ function machine(): Machine {
     // Not a checkout.
   }
   return {
-    cpu: cpus()[0]?.model ?? "unknown",
-    cores: availableParallelism(),
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    runtime: `Node ${process.versions.node}`,
+    ...here(),
     platform: `${process.platform} ${process.arch}`,
     commit,
     date: new Date().toISOString().slice(0, 10),

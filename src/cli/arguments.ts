@@ -112,6 +112,15 @@ export function numberIn(text: string, { low, high, above, integer }: Range): nu
   return fits ? value : undefined;
 }
 
+/** The words of an option that takes a list with commas, each once. Throws `UsageError` with what it takes. */
+export function listOf<T extends string>(command: string, option: string, text: string, known: readonly T[]): T[] {
+  const words = text.split(",").map((word) => word.trim());
+  const unknown = words.find((word) => !known.includes(word as T));
+  if (unknown !== undefined)
+    throw new UsageError(`--${option} must be some of ${known.join(", ")}, not "${unknown}"`, command);
+  return [...new Set(words as T[])];
+}
+
 /** The value of a number option. Throws `UsageError` with what it takes. */
 export function numberOf(command: string, option: string, text: string, range: Range): number {
   const value = numberIn(text, range);

@@ -43,8 +43,7 @@ export class Converter {
   ): { bytes: Uint8Array; finite: { before: boolean; after: boolean } } {
     const [source, target] = [WEIGHT_TYPES[from], WEIGHT_TYPES[to]];
     this.#bytes.set(piece, this.#from);
-    const convert = searched ? this.#kernels.convert_searched : this.#kernels.convert;
-    convert(this.#to, target, this.#from, source, 1, count, this.#scratch);
+    this.#kernels.convert(this.#to, target, this.#from, source, 1, count, this.#scratch, searched);
     return {
       bytes: this.#bytes.subarray(this.#to, this.#to + this.#kernels.stored_bytes(target, count)),
       finite: {

@@ -33,15 +33,7 @@ export interface Kernels {
     rows: number,
     columns: number,
     scratch: number,
-  ): void;
-  convert_searched(
-    dst: number,
-    dstType: number,
-    src: number,
-    srcType: number,
-    rows: number,
-    columns: number,
-    scratch: number,
+    searched?: boolean,
   ): void;
   scale(x: number, rows: number, columns: number, byColumns: number, byRows: number): void;
   stored_bytes(type: number, columns: number): number;

@@ -107,7 +107,7 @@ export class Store {
         type = source;
       }
       if (type !== target) {
-        (searched ? kernels.convert_searched : kernels.convert)(converted, target, at, type, count, columns, scratch);
+        kernels.convert(converted, target, at, type, count, columns, scratch, searched);
         at = converted;
       }
       if (merge || type !== target) {

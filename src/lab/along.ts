@@ -2,6 +2,7 @@
 
 import type { Session } from "../api/session.ts";
 import type { Loaded } from "./engine.ts";
+import { median } from "./numbers.ts";
 
 export const PHASES = ["prefill", "decode"] as const;
 export type Phase = (typeof PHASES)[number];
@@ -122,9 +123,4 @@ export async function along(
     })),
     leftOut,
   };
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
 }

@@ -9,7 +9,7 @@ import type { Session } from "../index.ts";
 import { lineCharts } from "./chart.ts";
 import { fillerOf } from "./filler.ts";
 import { machine, machineText } from "./machine.ts";
-import { digits, grouped } from "./numbers.ts";
+import { digits, grouped, median } from "./numbers.ts";
 import { outputArgs, outputOf } from "./output.ts";
 import { isMemory, norm, statePartsOf } from "./state-parts.ts";
 
@@ -175,12 +175,6 @@ async function stream(given: Given): Promise<void> {
 }
 
 const percent = (share: number): string => `${share >= 0 ? "+" : ""}${(share * 100).toFixed(1)} %`;
-
-/** The middle one, or the mean of the two. */
-export function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
-}
 
 function summaryOf(pieces: readonly Piece[], seconds: number) {
   const rate = (some: readonly Piece[]) => median(some.map(({ tokensPerSecond }) => tokensPerSecond));

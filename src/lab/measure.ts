@@ -2,7 +2,7 @@
 
 import { stat } from "node:fs/promises";
 import type { load, Model } from "../index.ts";
-import { median } from "./along.ts";
+import { median } from "./numbers.ts";
 
 export interface Speeds {
   threads: number;

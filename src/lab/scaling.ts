@@ -3,7 +3,7 @@
  * weights, on the same kernels, threads and chunks: how time and memory grow along a text. docs/lab/scaling.md is the user's side.
  */
 
-import { type Command, type Given, numberOf, type Range, UsageError } from "../cli/arguments.ts";
+import { type Command, type Given, listOf, numberOf, type Range, UsageError } from "../cli/arguments.ts";
 import { interruption } from "../cli/interrupt.ts";
 import { threadsOf } from "../cli/model.ts";
 import { columns } from "../cli/table.ts";
@@ -100,8 +100,12 @@ const nameOf = (kind: Kind): string => (kind === "transformer" ? "Transformer" :
 async function run(given: Given): Promise<void> {
   const { values, lists } = given;
   const number = (option: string, range: Range) => numberOf(NAME, option, values[option]!, range);
-  const kinds = listOf("models", values.models!, KINDS);
-  const phases = listOf("phases", values.phases!, PHASES);
+  const inOrder = <T extends string>(option: string, known: readonly T[]) => {
+    const words = listOf(NAME, option, values[option]!, known);
+    return known.filter((one) => words.includes(one));
+  };
+  const kinds = inOrder("models", KINDS);
+  const phases = inOrder("phases", PHASES);
   const marks = marksTo(number("max-tokens", MOST_TOKENS));
   const budget = number("budget", BUDGET);
   const [layers, width] = [number("layers", LAYERS), number("width", WIDTH)];
@@ -160,14 +164,6 @@ async function run(given: Given): Promise<void> {
     json: report,
     svg: async () => (await import("./scaling-chart.ts")).chartOf(report),
   });
-}
-
-function listOf<T extends string>(option: string, text: string, known: readonly T[]): T[] {
-  const words = text.split(",").map((word) => word.trim());
-  const unknown = words.find((word) => !known.includes(word as T));
-  if (unknown !== undefined)
-    throw new UsageError(`--${option} must be some of ${known.join(", ")}, not "${unknown}"`, NAME);
-  return known.filter((one) => words.includes(one));
 }
 
 function isCurve(curve: Partial<Curve> | null): boolean {

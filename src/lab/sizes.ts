@@ -6,7 +6,7 @@
 import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { freemem, tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Command, type Given, numberOf, type Range, UsageError } from "../cli/arguments.ts";
+import { type Command, type Given, listOf, numberOf, type Range } from "../cli/arguments.ts";
 import { interruption } from "../cli/interrupt.ts";
 import { threadsOf } from "../cli/model.ts";
 import { columns } from "../cli/table.ts";
@@ -81,8 +81,8 @@ export interface Report {
 async function run(given: Given): Promise<void> {
   const { values } = given;
   const number = (option: string, range: Range) => numberOf(NAME, option, values[option]!, range);
-  const names = listOf("sizes", values.sizes!, NAMES);
-  const types = listOf("types", values.types!, CONVERT_TYPES);
+  const names = listOf(NAME, "sizes", values.sizes!, NAMES);
+  const types = listOf(NAME, "types", values.types!, CONVERT_TYPES);
   const threads = threadsOf(values.threads!, NAME);
   const [prompt, tokens, runs] = [number("prompt", TOKENS), number("tokens", TOKENS), number("runs", RUNS)];
   const earlier = await earlierRuns<Report>(
@@ -137,14 +137,6 @@ async function run(given: Given): Promise<void> {
     json: report,
     svg: async () => (await import("./sizes-chart.ts")).chartOf(report),
   });
-}
-
-function listOf<T extends string>(option: string, text: string, known: readonly T[]): T[] {
-  const words = text.split(",").map((word) => word.trim());
-  const unknown = words.find((word) => !known.includes(word as T));
-  if (unknown !== undefined)
-    throw new UsageError(`--${option} must be some of ${known.join(", ")}, not "${unknown}"`, NAME);
-  return [...new Set(words as T[])];
 }
 
 function isRow(row: Partial<Row> | null): boolean {

@@ -186,15 +186,14 @@ test("one row at a time, equals take turns: nobody waits for another's end", asy
   let spread = 0;
   await Promise.all(
     counts.map(async (_, i) => {
-      for await (const _part of model.generate([7 + i], { maxTokens: 60, stopTokens: [] })) {
+      for await (const _part of model.generate([7 + i], { maxTokens: 60, stopTokens: [], seed: 0 })) {
         counts[i]++;
         spread = Math.max(spread, Math.max(...counts) - Math.min(...counts));
       }
     }),
   );
-  // Some tokens wait for the rest of a character, and a reader may come late to what was computed ahead of it; whoever waits for
-  // another's end is 60 behind.
-  assert.ok(spread <= 30, `one had ${spread} tokens more than another`);
+  // Tokens wait for the rest of a character, so the text, that is the seed, decides how many come at once.
+  assert.ok(spread <= 6, `one had ${spread} tokens more than another`);
   await model.close();
 });
 

@@ -5,17 +5,9 @@ import * as assert from "uvu/assert";
 import { type Constraint, compileConstraint } from "../../src/grammar/compile.ts";
 import { Matcher } from "../../src/grammar/matcher.ts";
 import { TokenTrie } from "../../src/grammar/trie.ts";
+import { JSON_GRAMMAR } from "./json-grammar.ts";
 import { bytesOnly, END, has, matcher, mixed, random, tokensOf, vocabulary, worldTrie } from "./walk.ts";
 import { wrong } from "./wrong.ts";
-
-const JSON_GRAMMAR = String.raw`
-root   ::= object
-value  ::= object | array | string | number | ("true" | "false" | "null") ws
-object ::= "{" ws (string ":" ws value ("," ws string ":" ws value)*)? "}" ws
-array  ::= "[" ws (value ("," ws value)*)? "]" ws
-string ::= "\"" ([^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt] | "u" [0-9a-fA-F]{4}))* "\"" ws
-number ::= ("-"? ([0-9] | [1-9] [0-9]{0,15})) ("." [0-9]+)? ([eE] [-+]? [0-9] [1-9]{0,15})? ws
-ws     ::= | " " | "\n" [ \t]{0,20}`;
 
 const CONSTRAINTS: Record<string, Constraint> = {
   JSON: { grammar: JSON_GRAMMAR },

@@ -67,7 +67,7 @@ function searched({ arena, kernels }: Setting, name: Name, x: Float32Array, rows
   const columns = x.length / rows;
   const dst = arena.output(rows * rowBytes(format, columns));
   const scratch = arena.output(Math.ceil(columns / 32) * 128 + 384);
-  kernels.convert_searched(dst.at, format.id, arena.input(x).at, T_F32, rows, columns, scratch.at);
+  kernels.convert(dst.at, format.id, arena.input(x).at, T_F32, rows, columns, scratch.at, true);
   return dst.u8;
 }
 
@@ -147,7 +147,7 @@ everywhere("from other types, as from their numbers in f32", (setting) => {
   const dst = arena.output(expected.length);
   const scratch = arena.output(64 * 4 + 384);
   const halves = arena.input(Uint16Array.from(x, (v) => encode(F16, v)));
-  kernels.convert_searched(dst.at, format.id, halves.at, T_F16, 3, 64, scratch.at);
+  kernels.convert(dst.at, format.id, halves.at, T_F16, 3, 64, scratch.at, true);
   assert.equal([...dst.u8], [...expected]);
 });
 
