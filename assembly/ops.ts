@@ -128,7 +128,8 @@ export const ROW_TO = 8;
 export const ROW_POSITION = 12;
 
 // --- The team: what the ranks share, each field in a cache line of its own. --------------------------------------------
-export const TEAM_BYTES = 512;
+/** Most ranks of a team. */
+export const TEAM_RANKS = 64;
 /** How many ranks have come to the barrier. */
 export const TEAM_ARRIVED = 0;
 /** Goes up by one when a barrier opens. */
@@ -139,14 +140,23 @@ export const TEAM_SLEEPERS = 128;
 export const TEAM_ABORT = 192;
 /** Set by whoever finds that a partner died: everybody leaves. */
 export const TEAM_POISON = 256;
-/** Goes up by one when there is a program to run. */
-export const TEAM_EPOCH = 320;
-/** The program of this epoch. */
-export const TEAM_PROGRAM = 324;
 /** The ABORT flag as the barrier's last rank saw it, so that all ranks read the same. */
-export const TEAM_VERDICT = 384;
-/** How many ranks sleep on EPOCH. */
-export const TEAM_IDLE = 448;
+export const TEAM_VERDICT = 320;
+/** How often a rank waited at the barrier for so long that it slept. */
+export const TEAM_NAPS = 384;
+/** Here and CALL_BYTES further for each rank: by what it is called. */
+export const TEAM_CALLS = 448;
+export const CALL_BYTES = 64;
+/** The program. */
+export const CALL_PROGRAM = 0;
+/** How many ranks run it. */
+export const CALL_RANKS = 4;
+/** Goes up by one when there is a program for this rank to run. */
+export const CALL_EPOCH = 8;
+/** 1 while the rank sleeps on EPOCH. */
+export const CALL_IDLE = 12;
+/** TEAM_CALLS + TEAM_RANKS * CALL_BYTES. */
+export const TEAM_BYTES = 4544;
 
 // --- Packed weights and quantised activations; see `blocks.ts`. --------------------------------------------------------
 /** Rows of a matrix that are packed, computed and given to a rank as one piece; also the channels of a block. */

@@ -10,6 +10,9 @@ import { layer_norm } from "./norm";
 import {
   BATCH_TABLE,
   BLOCK,
+  CALL_EPOCH,
+  CALL_PROGRAM,
+  CALL_RANKS,
   F_ARGS,
   F_FENCE,
   F_OP,
@@ -41,10 +44,9 @@ import {
   ROW_TOKEN,
   RUN_DONE,
   SCRATCH_BYTES,
-  TEAM_EPOCH,
 } from "./ops";
 import { quantize_q8 } from "./quantize";
-import { await_call, call, fence, poison } from "./team";
+import { await_call, call, fence, line, poison } from "./team";
 import { piece_bytes, tile_kind } from "./tiles";
 import { wkv4 } from "./wkv4";
 import { wkv6 } from "./wkv6";
@@ -94,19 +96,20 @@ export function run(program: usize, rank: i32, ranks: i32): i32 {
   return RUN_DONE;
 }
 
-/** Rank 0 of a team: calls the others and runs. */
+/** Rank 0 of a team: calls as many as are to run, and runs. */
 export function lead(program: usize, ranks: i32): i32 {
-  if (ranks > 1) call(load<u32>(program, H_TEAM), program);
+  if (ranks > 1) call(load<u32>(program, H_TEAM), program, ranks);
   return run(program, 0, ranks);
 }
 
 /** Any other rank: runs whatever it is called to, until the team is poisoned. */
-export function follow(team: usize, rank: i32, ranks: i32): void {
+export function follow(team: usize, rank: i32): void {
   if (!ASC_FEATURE_THREADS) return;
+  const at = line(team, rank);
   let epoch: i32 = 0;
-  while (await_call(team, epoch)) {
-    epoch = atomic.load<i32>(team, TEAM_EPOCH);
-    run(load<u32>(team, TEAM_EPOCH + 4), rank, ranks);
+  while (await_call(team, at, epoch)) {
+    epoch = atomic.load<i32>(at, CALL_EPOCH);
+    run(load<u32>(at, CALL_PROGRAM), rank, load<i32>(at, CALL_RANKS));
   }
 }
 

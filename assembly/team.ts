@@ -5,16 +5,21 @@
 // poison flag is read, so a dead partner ends the program instead of hanging it.
 
 import {
+  CALL_BYTES,
+  CALL_EPOCH,
+  CALL_IDLE,
+  CALL_PROGRAM,
+  CALL_RANKS,
   RUN_ABORTED,
   RUN_DONE,
   RUN_POISONED,
   TEAM_ABORT,
   TEAM_ARRIVED,
-  TEAM_EPOCH,
-  TEAM_IDLE,
+  TEAM_CALLS,
+  TEAM_NAPS,
   TEAM_PHASE,
   TEAM_POISON,
-  TEAM_PROGRAM,
+  TEAM_RANKS,
   TEAM_SLEEPERS,
   TEAM_VERDICT,
 } from "./ops";
@@ -48,6 +53,7 @@ export function fence(team: usize, ranks: i32): i32 {
 
 /** Sleeps until the barrier opens; false when it never will. */
 function doze(team: usize, phase: i32): bool {
+  atomic.add<i32>(team, 1, TEAM_NAPS);
   for (let nap = 0; nap < NAPS; nap++) {
     if (atomic.load<i32>(team, TEAM_POISON)) return false;
     atomic.add<i32>(team, 1, TEAM_SLEEPERS);
@@ -59,34 +65,53 @@ function doze(team: usize, phase: i32): bool {
   return false;
 }
 
+/** Where a rank is called. */
+// @ts-ignore: decorator
+@inline
+export function line(team: usize, rank: i32): usize {
+  return team + TEAM_CALLS + <usize>rank * CALL_BYTES;
+}
+
 /** Sends everybody home: those at the barrier, those waiting for a program. */
 export function poison(team: usize): void {
   if (!ASC_FEATURE_THREADS) return;
   atomic.store<i32>(team, 1, TEAM_POISON);
-  // A rank that has just read the old flag must not fall asleep on the old epoch: nothing would wake it.
-  atomic.add<i32>(team, 1, TEAM_EPOCH);
   atomic.notify(team + TEAM_PHASE, -1);
-  atomic.notify(team + TEAM_EPOCH, -1);
+  for (let rank = 1; rank < TEAM_RANKS; rank++) {
+    // A rank that has just read the old flag must not fall asleep on the old epoch: nothing would wake it.
+    atomic.add<i32>(line(team, rank), 1, CALL_EPOCH);
+    atomic.notify(line(team, rank) + CALL_EPOCH, -1);
+  }
 }
 
-/** Rank 0: calls the others to a program. */
-export function call(team: usize, program: usize): void {
+/**
+ * Rank 0: calls the first `ranks` ranks to a program. Those beyond them hear nothing of it, and sleep on. Nobody is called twice before he has
+ * come to the end, which is a fence.
+ */
+export function call(team: usize, program: usize, ranks: i32): void {
   if (!ASC_FEATURE_THREADS) return;
-  store<u32>(team, program, TEAM_PROGRAM);
-  atomic.add<i32>(team, 1, TEAM_EPOCH);
-  if (atomic.load<i32>(team, TEAM_IDLE)) atomic.notify(team + TEAM_EPOCH, -1);
+  for (let rank = 1; rank < ranks; rank++) {
+    const at = line(team, rank);
+    store<u32>(at, program, CALL_PROGRAM);
+    store<i32>(at, ranks, CALL_RANKS);
+    atomic.add<i32>(at, 1, CALL_EPOCH);
+    if (atomic.load<i32>(at, CALL_IDLE)) atomic.notify(at + CALL_EPOCH, -1);
+  }
 }
 
-/** The other ranks: waits for a program newer than `epoch`; false when there will be none. */
-export function await_call(team: usize, epoch: i32): bool {
+/**
+ * The other ranks: waits for a call newer than `epoch`; false when there will be none. `at`: the rank's own line; a parameter, as V8's first
+ * compiler forgets other locals when a wait ends.
+ */
+export function await_call(team: usize, at: usize, epoch: i32): bool {
   if (!ASC_FEATURE_THREADS) return false;
   let spins = SPINS;
-  while (atomic.load<i32>(team, TEAM_EPOCH) == epoch) {
+  while (atomic.load<i32>(at, CALL_EPOCH) == epoch) {
     if (--spins > 0) continue;
     if (atomic.load<i32>(team, TEAM_POISON)) return false;
-    atomic.add<i32>(team, 1, TEAM_IDLE);
-    atomic.wait<i32>(team + TEAM_EPOCH, epoch, -1);
-    atomic.sub<i32>(team, 1, TEAM_IDLE);
+    atomic.store<i32>(at, 1, CALL_IDLE);
+    atomic.wait<i32>(at + CALL_EPOCH, epoch, -1);
+    atomic.store<i32>(at, 0, CALL_IDLE);
   }
   return atomic.load<i32>(team, TEAM_POISON) == 0;
 }

@@ -4,8 +4,8 @@
 import { DOT_8 as EXACT_8, Fours, ones, Pairs, start, step, total } from "../../assembly/dot";
 import { lower_f16, upper_f16, upper_mask } from "../../assembly/lanes";
 import { low_halves } from "../../assembly/matmul_codes_q8";
-import { TEAM_EPOCH, TEAM_PROGRAM } from "../../assembly/ops";
-import { await_call, call, fence, poison } from "../../assembly/team";
+import { CALL_EPOCH, CALL_PROGRAM, CALL_RANKS } from "../../assembly/ops";
+import { await_call, call, fence, line, poison } from "../../assembly/team";
 import {
   DOT_4,
   DOT_8,
@@ -32,17 +32,18 @@ export { poison };
 
 /** Rank 0: calls the others to a job and does its part. */
 export function lead(job: usize, ranks: i32): void {
-  if (ranks > 1) call(load<u32>(job, J_TEAM), job);
+  if (ranks > 1) call(load<u32>(job, J_TEAM), job, ranks);
   work(job, 0, ranks);
 }
 
 /** Any other rank: does its part of every job, until the team is poisoned. */
-export function follow(team: usize, rank: i32, ranks: i32): void {
+export function follow(team: usize, rank: i32): void {
   if (!ASC_FEATURE_THREADS) return;
+  const at = line(team, rank);
   let epoch: i32 = 0;
-  while (await_call(team, epoch)) {
-    epoch = atomic.load<i32>(team, TEAM_EPOCH);
-    work(load<u32>(team, TEAM_PROGRAM), rank, ranks);
+  while (await_call(team, at, epoch)) {
+    epoch = atomic.load<i32>(at, CALL_EPOCH);
+    work(load<u32>(at, CALL_PROGRAM), rank, load<i32>(at, CALL_RANKS));
   }
 }
 

@@ -4,8 +4,8 @@ import { TEAM_BYTES } from "../../assembly/ops.ts";
 import type { Arena } from "../../src/engine/memory.ts";
 
 const FOLLOW = `
-  const { workerData: { module, memory, team, rank, ranks } } = require("node:worker_threads");
-  new WebAssembly.Instance(module, { env: { memory } }).exports.follow(team, rank, ranks);
+  const { workerData: { module, memory, team, rank } } = require("node:worker_threads");
+  new WebAssembly.Instance(module, { env: { memory } }).exports.follow(team, rank);
 `;
 
 /** What the module exports, as far as a team is concerned. */
@@ -25,7 +25,7 @@ export class Team {
     this.address = arena.alloc(TEAM_BYTES);
     this.ranks = ranks;
     this.#leader = leader;
-    const workerData = { module, memory, team: this.address, ranks };
+    const workerData = { module, memory, team: this.address };
     this.#workers = Array.from(
       { length: ranks - 1 },
       (_, i) => new Worker(FOLLOW, { eval: true, workerData: { ...workerData, rank: i + 1 } }),

@@ -9,7 +9,7 @@ import { isRecipe, RECIPES, type Recipe, TARGET_TYPES, type WeightType } from ".
 import { RwkvError } from "../errors.ts";
 
 export interface PlanOptions {
-  /** Threads that compute: 1 to 64, 0 for beside the caller, "auto" (the default) for as many as there are cores, at most 8. */
+  /** Threads that may compute: 1 to 64, 0 for beside the caller, "auto" (the default) for as many as there are cores, at most 8. Fewer do where that is quicker. */
   threads?: number | "auto";
   /**
    * Convert the large matrices to this type, or by the recipe "q4_mix": docs/formats.md says what each costs. Default: as in the file.

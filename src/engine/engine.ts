@@ -13,10 +13,12 @@ import {
   RUN_DONE,
   TEAM_ABORT,
   TEAM_BYTES,
+  TEAM_NAPS,
 } from "../../assembly/ops.ts";
 import { hex8, xxhash32 } from "../bytes/hash.ts";
 import { RwkvError } from "../errors.ts";
 import { Constraints } from "./constraints.ts";
+import { Crew } from "./crew.ts";
 import { type Failure, Generating, NUMBERS, type Room, scoreOf } from "./generating.ts";
 import { Heap } from "./heap.ts";
 import { type Hidden, type Job, left, runs, scoredOf, type Task, wantsOf } from "./jobs.ts";
@@ -62,6 +64,7 @@ export class Engine {
   readonly #port: Port<Reply, Request>;
   readonly #around: Surroundings;
   readonly #store: Store;
+  readonly #crew: Crew;
   readonly #heap: Heap;
   readonly #slots: Slots;
   readonly #room: Room;
@@ -87,6 +90,7 @@ export class Engine {
     this.#around = around;
     new Uint32Array(this.#memory.buffer, spec.program, spec.image.length).set(spec.image);
     this.#store = new Store(spec, this.#memory, this.#kernels);
+    this.#crew = new Crew(spec.ranks);
     this.#heap = new Heap(this.#memory, spec.heap, spec.maximumBytes);
     this.#slots = new Slots(spec, this.#memory, this.#heap);
     this.#room = {
@@ -298,15 +302,22 @@ export class Engine {
    */
   #step(): boolean {
     const { shares, heads, count } = this.#plan();
+    const team = new Int32Array(this.#memory.buffer, this.#spec.team, TEAM_BYTES / 4);
+    // The logits of a state that waits for a place among them are computed without any row.
+    const rows = Math.max(1, count);
+    const ranks = this.#crew.of(rows);
+    const naps = team[TEAM_NAPS / 4];
     const started = performance.now();
-    const verdict = this.#kernels.lead(this.#spec.program, this.#spec.ranks);
+    const verdict = this.#kernels.lead(this.#spec.program, ranks);
     if (verdict !== RUN_DONE) {
       for (const { to } of shares) for (const slot of to) this.#slots.release(slot);
       if (verdict !== RUN_ABORTED) throw new RwkvError("engine", "A thread of the engine died. Load the model again.");
-      Atomics.store(new Int32Array(this.#memory.buffer, this.#spec.team, TEAM_BYTES / 4), TEAM_ABORT / 4, 0);
+      Atomics.store(team, TEAM_ABORT / 4, 0);
       return false;
     }
-    if (count > 0) this.#rowTime = (performance.now() - started) / count;
+    const took = performance.now() - started;
+    this.#crew.took(took, rows, team[TEAM_NAPS / 4] !== naps);
+    if (count > 0) this.#rowTime = took / count;
     // How far guesses are right is known when tokens were drawn.
     for (const share of shares) if (share.to.length === 1) this.#commit(share);
     heads.forEach(({ use }, i) => {

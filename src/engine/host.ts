@@ -7,7 +7,15 @@
  */
 
 import { relaxedSimd, threads as wasmThreads } from "wasm-feature-detect";
-import { TEAM_ABORT, TEAM_BYTES, TEAM_EPOCH, TEAM_PHASE, TEAM_POISON } from "../../assembly/ops.ts";
+import {
+  CALL_BYTES,
+  CALL_EPOCH,
+  TEAM_ABORT,
+  TEAM_BYTES,
+  TEAM_CALLS,
+  TEAM_PHASE,
+  TEAM_POISON,
+} from "../../assembly/ops.ts";
 import { RwkvError } from "../errors.ts";
 import type { FlatTokens } from "../grammar/trie.ts";
 import type { Build } from "./kernels.ts";
@@ -391,10 +399,12 @@ export class EngineHost {
     if (!this.#memory) return;
     const team = new Int32Array(this.#memory.buffer, this.#spec.team, TEAM_BYTES / 4);
     Atomics.store(team, TEAM_POISON / 4, 1);
-    // The epoch moves, so that a rank which just read it cannot fall asleep on it.
-    Atomics.add(team, TEAM_EPOCH / 4, 1);
     Atomics.notify(team, TEAM_PHASE / 4);
-    Atomics.notify(team, TEAM_EPOCH / 4);
+    for (let call = TEAM_CALLS; call < TEAM_BYTES; call += CALL_BYTES) {
+      // The epoch moves, so that a rank which just read it cannot fall asleep on it.
+      Atomics.add(team, (call + CALL_EPOCH) / 4, 1);
+      Atomics.notify(team, (call + CALL_EPOCH) / 4);
+    }
   }
 
   #rejectAll(error: RwkvError): void {

@@ -20,7 +20,7 @@ export interface Kernels {
   // The engine
   run(program: number, rank: number, ranks: number): number;
   lead(program: number, ranks: number): number;
-  follow(team: number, rank: number, ranks: number): void;
+  follow(team: number, rank: number): void;
   poison(team: number): void;
   fence(team: number, ranks: number): number;
 

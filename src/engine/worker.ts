@@ -36,7 +36,7 @@ export function begin(start: Start, port: Port<Reply, Request | Order>, around: 
   /** Is back when the team is poisoned; the host then ends this worker. */
   function follow(): void {
     try {
-      kernels.follow(spec.team, rank, spec.ranks);
+      kernels.follow(spec.team, rank);
     } catch (error) {
       kernels.poison(spec.team);
       throw error;

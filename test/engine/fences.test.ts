@@ -32,6 +32,8 @@ interface Loaded {
   kernels: Kernels;
   /** The program's records, without the last. */
   records: Uint32Array[];
+  /** How many run them, if not all. */
+  ranks?: number;
 }
 
 /** A planned and loaded model, whose program nobody runs. */
@@ -97,10 +99,10 @@ const behind =
   (open) =>
     open[0] === rank && open.length > 1 ? 1 : 0;
 
-/** Runs records by all ranks, in an order. */
-function interleave({ spec, memory, kernels }: Loaded, records: Uint32Array[], order: Order): void {
+/** Runs records by ranks, all that were planned for or fewer, in an order. */
+function interleave({ spec, memory, kernels, ranks = spec.ranks }: Loaded, records: Uint32Array[], order: Order): void {
   const program = new Uint32Array(memory.buffer, spec.program, WORDS * 3);
-  const next = new Array<number>(spec.ranks).fill(0);
+  const next = new Array<number>(ranks).fill(0);
   for (;;) {
     const open = [...next.keys()].filter((rank) => next[rank] < records.length);
     if (open.length === 0) return;
@@ -108,7 +110,7 @@ function interleave({ spec, memory, kernels }: Loaded, records: Uint32Array[], o
     program.set(spec.image.subarray(0, WORDS));
     program.set(records[next[rank]++], WORDS);
     program[WORDS * 2 + F_OP / 4] = OP_END;
-    kernels.run(spec.program, rank, spec.ranks);
+    kernels.run(spec.program, rank, ranks);
   }
 }
 
@@ -187,6 +189,25 @@ for (const file of FILES)
         }),
         { numRuns: runs(10) },
       );
+    }
+  });
+
+for (const file of FILES)
+  test(`${file}: so may as many of them as divide their number, with the fences that were planned for all`, async () => {
+    for (const [all, some] of [
+      [4, [2]],
+      [6, [2, 3]],
+      [8, [2, 4]],
+    ] as const) {
+      const planned = await load(file, all);
+      for (const ranks of some) {
+        const model = { ...planned, ranks };
+        const parts = segments(model.records);
+        for (const order of [...Array(ranks).keys()].flatMap((rank) => [ahead(rank), behind(rank)])) {
+          pass(model, parts, first, OTHERS);
+          assert.is(pass(model, parts, order, TOKENS), SINGLE.get(file), `${ranks} of ${all} ranks`);
+        }
+      }
     }
   });
 

@@ -413,8 +413,11 @@ for (const build of withThreads) {
     const { arena, kernels } = setting(build);
     const team = arena.zeros(ops.TEAM_BYTES);
     kernels.poison(team.at);
-    assert.is(team.i32[ops.TEAM_EPOCH / 4], 1, "who is about to sleep on the old epoch does not");
-    kernels.follow(team.at, 1, 2);
+    for (let rank = 1; rank < ops.TEAM_RANKS; rank++) {
+      const epoch = (ops.TEAM_CALLS + rank * ops.CALL_BYTES + ops.CALL_EPOCH) / 4;
+      assert.is(team.i32[epoch], 1, "who is about to sleep on the old epoch does not");
+      kernels.follow(team.at, rank);
+    }
     assert.is(kernels.fence(team.at, 2), ops.RUN_POISONED);
     assert.is(kernels.fence(team.at, 2), ops.RUN_POISONED);
   });
