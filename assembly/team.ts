@@ -33,7 +33,10 @@ const NAPS: i32 = 60;
 /** Waits until all ranks have come; answers RUN_DONE, or what stops the program. All ranks get the same answer to an abort. */
 export function fence(team: usize, ranks: i32): i32 {
   if (!ASC_FEATURE_THREADS) return RUN_DONE;
-  if (ranks == 1) return atomic.load<i32>(team, TEAM_ABORT) ? RUN_ABORTED : RUN_DONE;
+  if (ranks == 1) {
+    if (atomic.load<i32>(team, TEAM_POISON)) return RUN_POISONED;
+    return atomic.load<i32>(team, TEAM_ABORT) ? RUN_ABORTED : RUN_DONE;
+  }
   const phase = atomic.load<i32>(team, TEAM_PHASE);
   if (atomic.add<i32>(team, 1, TEAM_ARRIVED) == ranks - 1) {
     atomic.store<i32>(team, 0, TEAM_ARRIVED);
@@ -56,13 +59,21 @@ function doze(team: usize, phase: i32): bool {
   atomic.add<i32>(team, 1, TEAM_NAPS);
   for (let nap = 0; nap < NAPS; nap++) {
     if (atomic.load<i32>(team, TEAM_POISON)) return false;
-    atomic.add<i32>(team, 1, TEAM_SLEEPERS);
-    atomic.wait<i32>(team + TEAM_PHASE, phase, NAP);
-    atomic.sub<i32>(team, 1, TEAM_SLEEPERS);
+    sleep(team + TEAM_PHASE, phase, NAP, team + TEAM_SLEEPERS);
     if (atomic.load<i32>(team, TEAM_PHASE) != phase) return true;
   }
   poison(team);
   return false;
+}
+
+/**
+ * Sleeps while a word has this value; `sleepers` counts who does. A function of its own, long enough not to be inlined: the first compiler of V8 in
+ * Node 20 forgets at a wait what the loop around it changed in locals of the same function.
+ */
+function sleep(word: usize, value: i32, nanoseconds: i64, sleepers: usize): void {
+  atomic.add<i32>(sleepers, 1);
+  atomic.wait<i32>(word, value, nanoseconds);
+  atomic.sub<i32>(sleepers, 1);
 }
 
 /** Where a rank is called. */
@@ -99,19 +110,14 @@ export function call(team: usize, program: usize, ranks: i32): void {
   }
 }
 
-/**
- * The other ranks: waits for a call newer than `epoch`; false when there will be none. `at`: the rank's own line; a parameter, as V8's first
- * compiler forgets other locals when a wait ends.
- */
+/** The other ranks: waits for a call newer than `epoch`; false when there will be none. `at`: the rank's own line. */
 export function await_call(team: usize, at: usize, epoch: i32): bool {
   if (!ASC_FEATURE_THREADS) return false;
   let spins = SPINS;
   while (atomic.load<i32>(at, CALL_EPOCH) == epoch) {
     if (--spins > 0) continue;
     if (atomic.load<i32>(team, TEAM_POISON)) return false;
-    atomic.store<i32>(at, 1, CALL_IDLE);
-    atomic.wait<i32>(at + CALL_EPOCH, epoch, -1);
-    atomic.store<i32>(at, 0, CALL_IDLE);
+    sleep(at + CALL_EPOCH, epoch, -1, at + CALL_IDLE);
   }
   return atomic.load<i32>(team, TEAM_POISON) == 0;
 }

@@ -27,7 +27,7 @@ interface Size {
 
 /** Steps of about the same number of rows. */
 class Steps {
-  readonly #sizes: Size[];
+  #sizes: Size[];
   #now: Size;
   /** Milliseconds since the last trial, and the least that such may be before the next, as a multiple of its cost. */
   #since = 0;
@@ -45,6 +45,12 @@ class Steps {
   }
 
   took(milliseconds: number, rows: number, napped: boolean): void {
+    // A clock that stood still is too coarse to judge by, as where it is kept so against spying.
+    if (milliseconds <= 0) {
+      this.#sizes = this.#sizes.slice(0, 1);
+      this.#now = this.#sizes[0]!;
+      this.#trial = undefined;
+    }
     const time = milliseconds / rows;
     if (this.#trial) {
       const { size, times } = this.#trial;
@@ -85,6 +91,7 @@ class Steps {
 
 export class Crew {
   readonly #sizes: number[];
+  #gathers = false;
   /** By the number of bits of how many rows there are. */
   readonly #steps: Steps[] = [];
   #last: Steps | undefined;
@@ -99,11 +106,20 @@ export class Crew {
     const kind = 32 - Math.clz32(rows);
     this.#steps[kind] ??= new Steps(this.#sizes);
     this.#last = this.#steps[kind];
-    return this.#last.ranks;
+    return this.#gathers ? this.#sizes[0]! : this.#last.ranks;
+  }
+
+  /**
+   * After a step that was cut short: the next is of all ranks. A rank may not have read yet that it was to stop; only while it is waited for does
+   * no other step write over that.
+   */
+  gather(): void {
+    this.#gathers = true;
   }
 
   /** How long that took, and whether any rank waited for so long that it slept. */
   took(milliseconds: number, rows: number, napped: boolean): void {
-    this.#last!.took(milliseconds, rows, napped);
+    if (!this.#gathers) this.#last!.took(milliseconds, rows, napped);
+    this.#gathers = false;
   }
 }

@@ -313,6 +313,7 @@ export class Engine {
       for (const { to } of shares) for (const slot of to) this.#slots.release(slot);
       if (verdict !== RUN_ABORTED) throw new RwkvError("engine", "A thread of the engine died. Load the model again.");
       Atomics.store(team, TEAM_ABORT / 4, 0);
+      this.#crew.gather();
       return false;
     }
     const took = performance.now() - started;

@@ -76,6 +76,31 @@ test("steps that take long for other reasons change nothing for long", () => {
   );
 });
 
+test("after a step that was cut short the next is of all ranks, and counts for nothing", () => {
+  const crew = new Crew(2);
+  const busy = (ranks: number) => (ranks > 1 ? 5 : 0.5);
+  go(crew, 1, 5000, busy, true);
+  assert.is(crew.of(1), 1);
+  crew.gather();
+  assert.is(crew.of(1), 2);
+  // Cut short again.
+  crew.gather();
+  assert.is(crew.of(64), 2);
+  crew.took(0.001, 64, false);
+  assert.is(crew.of(1), 1);
+});
+
+test("all ranks where the clock is too coarse to say which number is quicker", () => {
+  const crew = new Crew(2);
+  let now = 0;
+  for (let step = 0; step < 2000; step++) {
+    const before = Math.floor(now / 100);
+    now += crew.of(1) > 1 ? 2 : 1;
+    crew.took((Math.floor(now / 100) - before) * 100, 1, false);
+  }
+  assert.is(crew.of(1), 2);
+});
+
 test("only numbers that divide that of all ranks", () => {
   for (const ranks of [2, 3, 6, 7, 12]) {
     const tried = [...go(new Crew(ranks), 1, 100_000, () => 1).keys()];
