@@ -4,7 +4,7 @@
  */
 
 /** Raised whenever the interface between the two sides changes: exports, records, layouts. */
-export const ABI = 5;
+export const ABI = 6;
 /** Raised whenever the bits of any result change. Saved states carry it. */
 export const NUMERICS = 1;
 
