@@ -184,7 +184,7 @@ atTerminal("at a terminal: prompts, arrow keys, the Tab key, Ctrl-D", async () =
     { after: /4 messages, \d+ tokens\.\n> $/, type: "/nonsense\r" },
     { after: /there is no command \/nonsense.*\n> $/, type: "\x04" },
   ]);
-  assert.is(code, 0, shown);
+  assert.is(code, 0, `ended with ${code}; the terminal showed:\n${shown}`);
   assert.match(shown, /stories.*RWKV-7\. \/help says what there is/);
   assert.match(shown, /has never seen a conversation/);
 });
@@ -203,7 +203,7 @@ atTerminal("at a terminal: Ctrl-C stops the answer, not the program; twice at th
     { after: /4 messages, \d+ tokens\.\n> $/, type: "\x03" },
     { after: /Ctrl-C once more ends.*\n> $/, type: "\x03" },
   ]);
-  assert.is(code, 0, shown);
+  assert.is(code, 0, `ended with ${code}; the terminal showed:\n${shown}`);
 });
 
 test.run();

@@ -16,12 +16,17 @@ export interface Step {
 
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 
+/** How the shell tells the program's exit code: `script` has one of its own, and who knows what that means. */
+const END = /\n?\[ended with (\d+)\]\n$/;
+
 /** Resolves, when the program has ended, to what the terminal showed, without colours and movements, and the exit code. */
-export function typed(args: string[], steps: Step[]): Promise<{ code: number | null; shown: string }> {
+export function typed(args: string[], steps: Step[]): Promise<{ code: number; shown: string }> {
   const command = [process.execPath, "dist/cli.js", ...args].map(quoted).join(" ");
-  const child = spawn("script", ["-qefc", command, "/dev/null"], {
+  // A signal of the terminal's is for the program: the shell hears it, too, and goes on.
+  const script = `trap : INT; ${command}; echo "[ended with $?]"`;
+  const child = spawn("script", ["-qfc", script, "/dev/null"], {
     stdio: ["pipe", "pipe", "inherit"],
-    env: { ...process.env, TERM: "xterm" },
+    env: { ...process.env, SHELL: "/bin/sh", TERM: "xterm" },
   });
   const waiting = [...steps];
   let [shown, since] = ["", ""];
@@ -44,11 +49,13 @@ export function typed(args: string[], steps: Step[]): Promise<{ code: number | n
       reject(new Error(`waited in vain for ${waiting[0]?.after ?? "the end"}; the terminal shows:\n${shown}`));
     }, PATIENCE * 1000);
     child.on("error", reject);
-    child.on("close", (code) => {
+    child.on("close", (status, signal) => {
       clearTimeout(timer);
-      if (code !== 0) shown += `\n(exit code ${code})`;
-      if (waiting.length > 0) reject(new Error(`ended before ${waiting[0]!.after} appeared; it showed:\n${shown}`));
-      else resolve({ code, shown });
+      const [end, code] = END.exec(shown) ?? [];
+      if (code === undefined) return reject(new Error(`the terminal ended (${signal ?? status}); it showed:\n${shown}`));
+      shown = shown.slice(0, -end!.length);
+      if (waiting.length > 0) reject(new Error(`ended with ${code} before ${waiting[0]!.after} appeared; it showed:\n${shown}`));
+      else resolve({ code: Number(code), shown });
     });
   });
 }
