@@ -52,9 +52,11 @@ export function typed(args: string[], steps: Step[]): Promise<{ code: number; sh
     child.on("close", (status, signal) => {
       clearTimeout(timer);
       const [end, code] = END.exec(shown) ?? [];
-      if (code === undefined) return reject(new Error(`the terminal ended (${signal ?? status}); it showed:\n${shown}`));
+      if (code === undefined)
+        return reject(new Error(`the terminal ended (${signal ?? status}); it showed:\n${shown}`));
       shown = shown.slice(0, -end!.length);
-      if (waiting.length > 0) reject(new Error(`ended with ${code} before ${waiting[0]!.after} appeared; it showed:\n${shown}`));
+      if (waiting.length > 0)
+        reject(new Error(`ended with ${code} before ${waiting[0]!.after} appeared; it showed:\n${shown}`));
       else resolve({ code: Number(code), shown });
     });
   });
