@@ -142,7 +142,7 @@ export const TEAM_ABORT = 192;
 export const TEAM_POISON = 256;
 /** The ABORT flag as the barrier's last rank saw it, so that all ranks read the same. */
 export const TEAM_VERDICT = 320;
-/** How often a rank waited at the barrier for so long that it slept. */
+/** How often a rank waited at the barrier for so long that another must have lost its core. */
 export const TEAM_NAPS = 384;
 /** Here and CALL_BYTES further for each rank: by what it is called. */
 export const TEAM_CALLS = 448;

@@ -26,7 +26,9 @@ import {
 
 /** Rounds of spinning: 60 to 100 microseconds. */
 const SPINS: i32 = 200000;
-/** One sleep at the barrier, and how many of them without any progress mean that a partner is gone. */
+/** A first sleep at the barrier, in nanoseconds: partners that have more to do than others are there before it ends, but no partner that lost its core. */
+const WINK: i64 = 2_000_000;
+/** One sleep after that, and how many of them without any progress mean that a partner is gone. */
 const NAP: i64 = 500_000_000;
 const NAPS: i32 = 60;
 
@@ -56,11 +58,11 @@ export function fence(team: usize, ranks: i32): i32 {
 
 /** Sleeps until the barrier opens; false when it never will. */
 function doze(team: usize, phase: i32): bool {
-  atomic.add<i32>(team, 1, TEAM_NAPS);
-  for (let nap = 0; nap < NAPS; nap++) {
+  for (let nap = 0; nap <= NAPS; nap++) {
     if (atomic.load<i32>(team, TEAM_POISON)) return false;
-    sleep(team + TEAM_PHASE, phase, NAP, team + TEAM_SLEEPERS);
+    sleep(team + TEAM_PHASE, phase, nap == 0 ? WINK : NAP, team + TEAM_SLEEPERS);
     if (atomic.load<i32>(team, TEAM_PHASE) != phase) return true;
+    if (nap == 0) atomic.add<i32>(team, 1, TEAM_NAPS);
   }
   poison(team);
   return false;

@@ -6,12 +6,16 @@
  * the time since; a number that was slower is tried more and more seldom. Small steps and large ones are judged apart.
  */
 
-/** Steps of a trial. The first, for which ranks have to wake up, does not count; the middle one of the others does. */
+/**
+ * Steps of a trial. The first, for which ranks have to wake up, does not count; the middle one of the others does. One step is enough if it
+ * takes so many milliseconds: all that happens beside it is small.
+ */
 const TRIAL = 4;
+const LONG = 10;
 /** A trial may take this part of the time since the last one. */
 const SELDOM = 100;
 const MOST_SELDOM = 400;
-/** The same while ranks wait for each other for so long that they sleep, and nobody knows how quick another number would be. */
+/** The same while ranks wait for each other's cores, and nobody knows how quick another number would be. */
 const SOON = 4;
 /** Another number takes over only if it is quicker by more than what times vary by. */
 const BETTER = 0.93;
@@ -33,7 +37,7 @@ class Steps {
   #since = 0;
   #seldom = SELDOM;
   #next = 0;
-  #trial: { size: Size; times: number[] } | undefined;
+  #trial: { size: Size; steps: number; times: number[] } | undefined;
 
   constructor(sizes: readonly number[]) {
     this.#sizes = sizes.map((ranks) => ({ ranks, time: undefined }));
@@ -53,9 +57,9 @@ class Steps {
     }
     const time = milliseconds / rows;
     if (this.#trial) {
-      const { size, times } = this.#trial;
-      if (times.push(time) < TRIAL) return;
-      size.time = times.slice(1).sort((a, b) => a - b)[(TRIAL - 1) >> 1];
+      const { size, steps, times } = this.#trial;
+      if (times.push(time) < steps) return;
+      size.time = steps === 1 ? time : times.slice(1).sort((a, b) => a - b)[(steps - 1) >> 1];
       this.#trial = undefined;
       this.#since = 0;
       if (!this.#change()) this.#seldom = Math.min(MOST_SELDOM, this.#seldom * 2);
@@ -69,10 +73,12 @@ class Steps {
     const other = others[this.#next % others.length];
     if (!other) return;
     // What is not known may take as much more as there are fewer ranks.
-    const cost = (other.time ?? (now.time * now.ranks) / Math.min(now.ranks, other.ranks)) * rows * TRIAL;
+    const step = (other.time ?? (now.time * now.ranks) / Math.min(now.ranks, other.ranks)) * rows;
+    const steps = step < LONG ? TRIAL : 1;
+    const cost = step * steps;
     if (this.#since < cost * (napped && other.time === undefined ? SOON : this.#seldom)) return;
     this.#next++;
-    this.#trial = { size: other, times: [] };
+    this.#trial = { size: other, steps, times: [] };
   }
 
   /** Goes on with the quickest size; false if that is the one that it is. */
@@ -117,7 +123,7 @@ export class Crew {
     this.#gathers = true;
   }
 
-  /** How long that took, and whether any rank waited for so long that it slept. */
+  /** How long that took, and whether any rank waited for so long that another must have lost its core. */
   took(milliseconds: number, rows: number, napped: boolean): void {
     if (!this.#gathers) this.#last!.took(milliseconds, rows, napped);
     this.#gathers = false;

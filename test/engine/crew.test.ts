@@ -64,6 +64,14 @@ test("what a small step takes says nothing of large ones", () => {
   assert.is(crew.of(64), 2);
 });
 
+test("of long steps one is enough to try", () => {
+  const time = (ranks: number) => 1200 / ranks;
+  const had = go(new Crew(2), 64, 60_000, time, true);
+  assert.is(had.get(1), 1);
+  const busy = (ranks: number) => (ranks > 1 ? 2000 : 1200);
+  assert.ok(go(new Crew(2), 64, 60_000, busy, true).get(2)! < 10);
+});
+
 test("steps that take long for other reasons change nothing for long", () => {
   fc.assert(
     fc.property(fc.integer({ min: 30, max: 200 }), fc.nat(200), (every, first) => {
