@@ -20,12 +20,22 @@ export interface Bench {
   workers: Worker[];
 }
 
+const ends = new WeakMap<Worker, Promise<void>>();
+
+/** Resolves when all of the workers have ended. They do not keep the process alive, waiting for them must. */
+export async function ended(workers: Worker[]): Promise<void> {
+  const alive = setInterval(() => {}, 1000);
+  await Promise.all(workers.map((worker) => ends.get(worker)));
+  clearInterval(alive);
+}
+
 /** A Node platform; `changes` replace parts of it. */
 export function bench(changes: Partial<Platform> = {}): Bench {
   const workers: Worker[] = [];
   const spawn = (): WorkerHandle => {
     const worker = new Worker(pathToFileURL("dist/worker.node.js"), { name: "rwkv", execArgv: [] });
     workers.push(worker);
+    ends.set(worker, new Promise((resolve) => worker.once("exit", () => resolve())));
     return handle(worker);
   };
   const kernels = async (build: Build) => new WebAssembly.Module(readFileSync(`dist/kernels/${build}.wasm`));

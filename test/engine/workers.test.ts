@@ -1,5 +1,4 @@
 // The three ways to run, and what is left when a worker dies: no promise hangs, and states are not lost with the engine.
-import type { Worker } from "node:worker_threads";
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -9,19 +8,10 @@ import type { Session } from "../../src/api/session.ts";
 import type { RwkvError } from "../../src/errors.ts";
 import { refused } from "../refused.ts";
 import { runs } from "../runs.ts";
-import { bench, hashOf, ids, open, standing, standingAfter, V7 } from "./setup.ts";
+import { bench, ended, hashOf, ids, open, standing, standingAfter, V7 } from "./setup.ts";
 
 /** Enough tokens for seconds of work: whatever happens to a worker happens in the middle of it. */
 const LONG = ids(200_000);
-
-/** Resolves when all of the workers have ended. They do not keep the process alive, waiting for them must. */
-async function ended(workers: Worker[]): Promise<void> {
-  const alive = setInterval(() => {}, 1000);
-  await Promise.all(
-    workers.map((worker) => worker.threadId < 0 || new Promise((resolve) => worker.once("exit", resolve))),
-  );
-  clearInterval(alive);
-}
 
 /** A model whose workers are at hand. */
 async function exposed(threads: number) {
