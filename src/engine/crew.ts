@@ -15,6 +15,8 @@ const LONG = 10;
 /** A trial may take this part of the time since the last one. */
 const SELDOM = 100;
 const MOST_SELDOM = 400;
+/** The same right after it was found that fewer are quicker: whatever kept the cores busy may soon be over, and then all are quicker by far. */
+const AGAIN = 10;
 /** The same while ranks wait for each other's cores, and nobody knows how quick another number would be. */
 const SOON = 4;
 /** Another number takes over only if it is quicker by more than what times vary by. */
@@ -90,7 +92,7 @@ class Steps {
     }
     if (this.#now === now) return false;
     this.#since = 0;
-    this.#seldom = SELDOM;
+    this.#seldom = this.#now.ranks < now.ranks ? AGAIN : SELDOM;
     return true;
   }
 }
