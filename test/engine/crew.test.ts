@@ -53,7 +53,7 @@ test("fewer at once where ranks wait for each other's cores, all again when they
   // What kept a core busy for a moment is soon forgotten.
   go(crew, 1, 100, busy, true);
   assert.is(crew.of(1), 1);
-  assert.ok(wasted(go(crew, 1, 1000, free), 2, free) < 0.3);
+  assert.ok(wasted(go(crew, 1, 1000, free), 2, free) < 0.5);
   // From the start, when nothing is known yet.
   const fresh = go(new Crew(2), 1, 1000, busy, true);
   assert.ok(fresh.get(2)! < 40, String(fresh.get(2)));
