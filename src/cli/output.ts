@@ -2,7 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import { unlinkSync } from "node:fs";
-import { open, realpath, rename, stat } from "node:fs/promises";
+import { access, constants, open, realpath, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { reasonOf } from "./system.ts";
 
@@ -10,8 +10,10 @@ import { reasonOf } from "./system.ts";
 export async function targetOf(inputs: readonly string[], output: string): Promise<string> {
   const exists = await stat(output).catch(() => undefined);
   if (!exists) {
+    if (output === "") throw new Error("the file to write has no name");
     const folder = dirname(output);
-    await stat(folder).catch((error) => {
+    // A file's name with a slash behind it is that of no folder; and what may not be written is better known before the work.
+    await access(`${folder}/`, constants.W_OK).catch((error) => {
       throw new Error(`cannot write a file in ${folder}: ${reasonOf(error)}`, { cause: error });
     });
     return output;

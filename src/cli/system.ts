@@ -3,6 +3,7 @@
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "there is no such folder",
   ENOTDIR: "it is not in a folder",
+  EEXIST: "it is a file",
   EACCES: "permission denied",
   EPERM: "permission denied",
   EROFS: "it is read-only",

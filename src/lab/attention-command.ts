@@ -76,8 +76,8 @@ async function show(given: Given): Promise<void> {
   const task = TASKS.find(({ name }) => name === values.task);
   if (values.task !== undefined && !task)
     throw new UsageError(`--task must be one of ${TASKS.map(({ name }) => name).join(", ")}`, "lab attention");
-  if (task && (values.model ?? values.text ?? values.file ?? values.layer ?? values.head) !== undefined)
-    throw new UsageError("--task has models and a text of its own", "lab attention");
+  if (task && (values.model ?? values.text ?? values.file ?? values.layer ?? values.head ?? values.token) !== undefined)
+    throw new UsageError("--task has models and a text of its own, and shows all of them", "lab attention");
   const put = await outputOf(given);
   const signal = interruption();
   const screen = screenOf(process.stdout);
@@ -87,6 +87,7 @@ async function show(given: Given): Promise<void> {
     values.file === undefined
       ? (values.text ?? STORY)
       : textOf(await readInput(values.file, "the text", TEXT_BYTES), `the file ${values.file}`);
+  if (text === "") throw new Error("the text is empty: there is nothing to read");
   const model = await openModel(platform, values.model ?? shipped(), signal);
   if (!model.tokenizer) throw new Error("the model has no tokenizer, so it cannot read a text");
   const { bos } = model.tokenizer;

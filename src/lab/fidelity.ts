@@ -7,6 +7,7 @@ import { type Command, type Given, numberOf, type Range, rangeText, UsageError }
 import { isObject, readInput } from "../cli/input.ts";
 import { interruption } from "../cli/interrupt.ts";
 import { weightsOf } from "../cli/model.ts";
+import { reasonOf } from "../cli/system.ts";
 import { columns } from "../cli/table.ts";
 import { Progress } from "../cli/terminal.ts";
 import type { ConvertOptions } from "../index.ts";
@@ -91,6 +92,8 @@ async function measure(given: Given): Promise<void> {
     throw new UsageError("--weights and --reference need --model", NAME);
   if (lists.model && values.keep !== undefined)
     throw new UsageError("--keep is for the models that are written here, not for --model", NAME);
+  if (lists.merge && (lists.model || values.keep !== undefined))
+    throw new UsageError("--merge measures nothing, so it takes no --model and no --keep", NAME);
   const put = await outputOf(given);
   if (lists.merge) {
     const rows = (await Promise.all(lists.merge.map(rowsIn))).flat();
@@ -123,7 +126,7 @@ async function ofFiles(
     // Its own numbers write the text, so that it is the same for all types.
     const writer = await load(original, { signal });
     const start = writer.info.tokenizer.startsWith("none") ? 0 : (writer.tokenizer.bos ?? 0);
-    const ids = [start, ...(await writtenBy(writer, start, count - 1).finally(() => writer.close()))];
+    const ids = [start, ...(await writtenBy(writer, start, count - 1, signal).finally(() => writer.close()))];
     const model = await load(file, { weights, signal });
     try {
       const opened = await openModel(platform, original, signal);
@@ -143,10 +146,10 @@ async function ofFiles(
 type Loaded = Awaited<ReturnType<typeof import("../index.ts").load>>;
 
 /** Tokens that the model draws: the same in every runtime. */
-async function writtenBy(model: Loaded, start: number, count: number): Promise<number[]> {
+async function writtenBy(model: Loaded, start: number, count: number, signal: AbortSignal): Promise<number[]> {
   const ids: number[] = [];
-  for await (const part of model.generate([start], { maxTokens: count, seed: SEED, temperature: 1, stopTokens: [] }))
-    ids.push(part.token);
+  const options = { maxTokens: count, seed: SEED, temperature: 1, stopTokens: [], signal };
+  for await (const part of model.generate([start], options)) ids.push(part.token);
   return ids;
 }
 
@@ -198,7 +201,7 @@ async function ofWritten(
   const { load, convert } = await import("../index.ts");
   const rows: Row[] = [];
   const kept: Record<string, number[]> = {};
-  if (folder !== undefined) await mkdir(folder, { recursive: true });
+  if (folder !== undefined) await makeFolder(folder);
   const keep = async (name: string, bytes: Uint8Array, ids: number[]) => {
     if (folder === undefined) return;
     await writeFile(join(folder, name), bytes);
@@ -218,7 +221,7 @@ async function ofWritten(
       const model = await load(bytes, { weights, threads: 2, signal });
       try {
         if (ids.length === 0) {
-          ids = [1, ...(await writtenBy(model, 1, count - 1))];
+          ids = [1, ...(await writtenBy(model, 1, count - 1, signal))];
           wanted = await referenceRows(opened, ids, signal);
         }
         const found = await model.forward(ids, undefined, { signal });
@@ -242,6 +245,14 @@ async function ofWritten(
   }
   if (folder !== undefined) await writeFile(join(folder, TOKENS_FILE), `${JSON.stringify(kept)}\n`);
   return rows;
+}
+
+/** Not with the folders above it: for those Node tries for ever where the system has none to make. */
+async function makeFolder(path: string): Promise<void> {
+  if ((await stat(path).catch(() => undefined))?.isDirectory()) return;
+  await mkdir(path).catch((cause) => {
+    throw new Error(`cannot make the folder ${path}: ${reasonOf(cause)}`, { cause });
+  });
 }
 
 async function converted(
@@ -278,16 +289,20 @@ async function ofOthers(
   return rows;
 }
 
+const TEXTS = ["model", "version", "container", "weights", "by"];
+const NUMBERS = ["logits", "kl", "worstKl", "top1", "perplexity", "referencePerplexity"];
+
+const isRow = (row: unknown): row is Row =>
+  isObject(row) &&
+  TEXTS.every((name) => typeof row[name] === "string") &&
+  NUMBERS.every((name) => typeof row[name] === "number");
+
 async function rowsIn(path: string): Promise<Row[]> {
   const bytes = await readInput(path, "the findings", JSON_BYTES);
   try {
-    const json: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    if (
-      isObject(json) &&
-      Array.isArray(json.rows) &&
-      json.rows.every((row) => isObject(row) && typeof row.by === "string" && typeof row.logits === "number")
-    )
-      return json.rows as Row[];
+    // What is not a number is null in JSON.
+    const json: unknown = JSON.parse(new TextDecoder().decode(bytes), (_, value) => value ?? Number.NaN);
+    if (isObject(json) && Array.isArray(json.rows) && json.rows.length > 0 && json.rows.every(isRow)) return json.rows;
   } catch {
     // Said below.
   }

@@ -1,9 +1,9 @@
 /** Where the experiments put what they find: a table for people, and on request JSON for programs and a picture. */
 
-import { readFile } from "node:fs/promises";
-import type { Arg, Given } from "../cli/arguments.ts";
+import { resolve } from "node:path";
+import { type Arg, type Given, UsageError } from "../cli/arguments.ts";
+import { readInput } from "../cli/input.ts";
 import { replaceFile, targetOf } from "../cli/output.ts";
-import { reasonOf } from "../cli/system.ts";
 import { printable, write } from "../cli/terminal.ts";
 
 /** The options that every experiment has. */
@@ -20,6 +20,9 @@ export const withArg: Arg = {
   description: "Show what another run wrote with --json too; may be given several times",
 };
 
+/** A file of findings that another run wrote is smaller. */
+const JSON_BYTES = 64 << 20;
+
 export const isNumber = (x: unknown): boolean => typeof x === "number" && Number.isFinite(x);
 
 /** What other runs of an experiment wrote; `fits` looks at all that will be used. Throws for a file that is something else. */
@@ -30,10 +33,7 @@ export async function earlierRuns<Report>(
 ): Promise<Report[]> {
   return await Promise.all(
     paths.map(async (path) => {
-      const text = await readFile(path, "utf8").catch((cause) => {
-        throw new Error(`cannot read ${path}: ${reasonOf(cause)}`, { cause });
-      });
-      const report = parsed(text);
+      const report = parsed(new TextDecoder().decode(await readInput(path, "the findings", JSON_BYTES)));
       if (report?.experiment !== experiment || !fits(report as Partial<Report>))
         throw new Error(`${path} is not what rwkv lab ${experiment} writes with --json`);
       return report as Report;
@@ -60,6 +60,8 @@ export interface Findings {
 
 /** Answers what writes the findings. Throws at once if one of the files cannot be written: before anything was measured. */
 export async function outputOf({ values }: Given): Promise<(findings: Findings) => Promise<void>> {
+  if (values.json !== undefined && values.svg !== undefined && resolve(values.json) === resolve(values.svg))
+    throw new UsageError("--json and --svg cannot be the same file");
   const target = async (file: string | undefined) => (file === undefined ? undefined : await targetOf([], file));
   const [json, svg] = [await target(values.json), await target(values.svg)];
   return async (findings) => {

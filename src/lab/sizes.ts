@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { type Command, type Given, listOf, numberOf, type Range } from "../cli/arguments.ts";
 import { interruption } from "../cli/interrupt.ts";
 import { threadsOf } from "../cli/model.ts";
+import { reasonOf } from "../cli/system.ts";
 import { columns } from "../cli/table.ts";
 import { Progress } from "../cli/terminal.ts";
 import { LIMIT } from "../engine/memory.ts";
@@ -93,7 +94,7 @@ async function run(given: Given): Promise<void> {
   const output = await outputOf(given);
   const signal = interruption();
   const folder = await mkdtemp(join(values.folder ?? tmpdir(), "rwkv-lab-")).catch((cause) => {
-    throw new Error(`no file can be written in ${values.folder ?? tmpdir()}: ${cause.message}`, { cause });
+    throw new Error(`no file can be written in ${values.folder ?? tmpdir()}: ${reasonOf(cause)}`, { cause });
   });
   const report: Report = {
     experiment: "sizes",

@@ -67,6 +67,7 @@ async function look(given: Given): Promise<void> {
       return await put(findingsOf(model, found));
     }
     const ids = text === undefined ? await fillerOf(model, tokens, SEED, { signal }) : model.tokenizer.encode(text);
+    if (ids.length === 0) throw new Error("the text is empty: there is nothing to read");
     const begun = [...(model.tokenizer.bos === undefined ? [] : [model.tokenizer.bos]), ...ids].slice(0, tokens);
     const opened = await openModel(platform, values.model ?? shipped(), signal);
     const { config } = opened;

@@ -106,8 +106,38 @@ test("rwkv lab fidelity --merge: runs with the same bits are one line", async ()
   const { stdout } = await rwkv(["lab", "fidelity", ...files.flat()]);
   assert.match(stdout, /rwkv-wasm, Node 20 = Bun 1\n.*rwkv-wasm, Deno 2\n$/);
   const bad = join(folder, "bad.json");
-  writeFileSync(bad, "[]");
-  assert.match((await rwkv(["lab", "fidelity", "--merge", bad])).stderr, /is not what rwkv lab fidelity --json writes/);
+  for (const json of ["[]", '{"rows":[]}', '{"rows":[{"by":"x","logits":1}]}']) {
+    writeFileSync(bad, json);
+    const { stderr } = await rwkv(["lab", "fidelity", "--merge", bad]);
+    assert.match(stderr, /is not what rwkv lab fidelity --json writes/);
+  }
+  // What is no number is null in JSON, and stays what it is.
+  writeFileSync(bad, JSON.stringify({ rows: [{ ...row, ...more, by: "x", kl: Number.NaN, perplexity: Number.NaN }] }));
+  assert.match((await rwkv(["lab", "fidelity", "--merge", bad])).stdout, / NaN .* NaN \/ 2\.000/);
+});
+
+test("what makes no sense is said before anything is measured", async () => {
+  const file = join(folder, "a file");
+  writeFileSync(file, "");
+  const out = join(folder, "out");
+  for (const [args, words] of [
+    [["attention", "--json", join(file, "x.json")], /cannot write a file in .*a file: it is not in a folder/],
+    [["attention", "--svg", ""], /the file to write has no name/],
+    [["state", "--json", out, "--svg", join(folder, ".", "out")], /--json and --svg cannot be the same file/],
+    [["attention", "--task", "copy", "--token", "1"], /--task has models and a text of its own, and shows all of them/],
+    [["attention", "--file", file], /the text is empty/],
+    [["state", "--file", file], /the text is empty/],
+    [["fidelity", "--merge", file, "--keep", folder], /--merge measures nothing, so it takes no --model and no --keep/],
+    [["fidelity", "--keep", file], /cannot make the folder .*a file: it is a file/],
+    [["fidelity", "--keep", join(folder, "none", "x")], /cannot make the folder .*x: there is no such folder/],
+    [["scaling", "--with", join(folder, "none")], /the findings .*none cannot be read: there is no such file/],
+    [["sizes", "--folder", join(folder, "none")], /no file can be written in .*none: there is no such folder/],
+  ] as const) {
+    const { code, stdout, stderr } = await rwkv(["lab", ...args]);
+    assert.is(code, 1);
+    assert.match(stderr, words);
+    assert.is(stdout, "");
+  }
 });
 
 test("rwkv lab context: a stream leaves the state sound, and the engine's memory alone", async () => {
