@@ -10,16 +10,19 @@ import { openWeights } from "../src/weights/open.ts";
 import { list, options } from "./lib/options.ts";
 import { type Cell, Report, type Results } from "./lib/report.ts";
 
-const chosen = options({
-  weights: [...TARGET_TYPES, ...RECIPES].join(),
-  model: "weights/stories-7m.q8_0.gguf",
-  /** The twin that bench/outliers.ts makes of it, and a model to measure speed with; "none" leaves them out. */
-  twin: "build/bench/twin.f16.gguf",
-  speed: "build/bench/0.1B.f16.gguf",
-  threads: "2",
-  runs: "5",
-  json: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    weights: [...TARGET_TYPES, ...RECIPES].join(),
+    model: "weights/stories-7m.q8_0.gguf",
+    /** The twin that bench/outliers.ts makes of it, and a model to measure speed with; "none" leaves them out. */
+    twin: "build/bench/twin.f16.gguf",
+    speed: "build/bench/0.1B.f16.gguf",
+    threads: "2",
+    runs: "5",
+    json: undefined as string | undefined,
+  },
+  { weights: [...TARGET_TYPES, ...RECIPES] },
+);
 /** Rows and columns that are a whole number of everything. */
 const WHOLE = 256;
 

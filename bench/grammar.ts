@@ -80,12 +80,15 @@ const cases: Record<string, { constraint: Constraint; texts: string[] }> = {
   "schema phrases banned": { constraint: { schema, bannedPhrases: ["delve", "tapestry", "As an AI"] }, texts: written },
 };
 
-const chosen = options({
-  cases: Object.keys(cases).join(","),
-  /** How often each constraint is compiled, and its texts are gone through. */
-  runs: "20",
-  json: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    cases: Object.keys(cases).join(","),
+    /** How often each constraint is compiled, and its texts are gone through. */
+    runs: "20",
+    json: undefined as string | undefined,
+  },
+  { cases: Object.keys(cases) },
+);
 const runs = Number(chosen.runs);
 
 const vocabulary = await unpackVocabulary(new Uint8Array(readFileSync("weights/world.vocab")));

@@ -19,23 +19,28 @@ import {
 } from "../assembly/ops.ts";
 import { type Build, instantiate, type Kernels } from "../src/engine/kernels.ts";
 import { Arena, align, createMemory } from "../src/engine/memory.ts";
-import { WEIGHT_TYPES, type WeightType } from "../src/engine/weight-types.ts";
+import { TARGET_TYPES, WEIGHT_TYPES, type WeightType } from "../src/engine/weight-types.ts";
 import { compiled, usableBuilds } from "./lib/built.ts";
 import { Limits, limitsModule } from "./lib/limits.ts";
 import { measure } from "./lib/measure.ts";
 import { fill } from "./lib/numbers.ts";
-import { list, numbers, options } from "./lib/options.ts";
+import { list, numbers, options, refuse } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 import { Team } from "./lib/team.ts";
 
-const chosen = options({
-  types: "f32,f16,bf16,q8_0,q7_0,q4_0",
-  tokens: "1,2,8,64",
-  sizes: "256,1024,2048,memory",
-  builds: (await usableBuilds()).join(),
-  threads: "1,2",
-  json: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    types: "f32,f16,bf16,q8_0,q7_0,q4_0",
+    tokens: "1,2,8,64",
+    sizes: "256,1024,2048,memory",
+    builds: (await usableBuilds()).join(),
+    threads: "1,2",
+    json: undefined as string | undefined,
+  },
+  { types: TARGET_TYPES, builds: await usableBuilds() },
+);
+if (list(chosen.sizes).some((size) => !/^(memory|[1-9]\d{1,4})$/.test(size)))
+  refuse("--sizes takes numbers up to 99999, and memory");
 const TOKENS = numbers(chosen.tokens);
 const MOST_TOKENS = Math.max(...TOKENS);
 

@@ -9,10 +9,13 @@ import { fill } from "./lib/numbers.ts";
 import { list, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 
-const chosen = options({
-  builds: (await usableBuilds()).join(),
-  json: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    builds: (await usableBuilds()).join(),
+    json: undefined as string | undefined,
+  },
+  { builds: await usableBuilds() },
+);
 
 const MEMORY = 1 << 26;
 const HEAD = 64;

@@ -7,25 +7,33 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { node, run } from "../scripts/program.ts";
+import { TARGET_TYPES } from "../src/engine/weight-types.ts";
+import { SIZES } from "../src/lab/synthetic.ts";
 import { start } from "../test/runtimes/browsers.ts";
 import { serve } from "../test/runtimes/site.ts";
 import { median } from "./lib/measure.ts";
 import { list, numbers, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 
-const chosen = options({
-  peers: "node-llama-cpp,wllama",
-  /** Sizes of bench/synthetic.ts; the peers read the q8_0 file, and so do we, or convert it while loading. */
-  sizes: "0.1B,0.4B,1.5B",
-  weights: "q8_0,q7_0",
-  threads: "1,2",
-  pairs: "5",
-  prompt: "512",
-  tokens: "32",
-  /** The Node for both native sides; this one by default. */
-  node: process.execPath,
-  json: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    peers: "node-llama-cpp,wllama",
+    /** Sizes of bench/synthetic.ts; the peers read the q8_0 file, and so do we, or convert it while loading. */
+    sizes: "0.1B,0.4B,1.5B",
+    weights: "q8_0,q7_0",
+    threads: "1,2",
+    pairs: "5",
+    prompt: "512",
+    tokens: "32",
+    /** The Node for both native sides; this one by default. */
+    node: process.execPath,
+    json: undefined as string | undefined,
+  },
+  { peers: ["node-llama-cpp", "wllama"], sizes: Object.keys(SIZES), weights: TARGET_TYPES },
+);
+
+/** Milliseconds between two sides' turns. */
+const PAUSE = 300;
 
 type Work = "prefill" | "decode";
 
@@ -97,6 +105,8 @@ async function duel(us: Contestant, them: Contestant, kind: Work, tokens: number
   const rates: [number[], number[]] = [[], []];
   for (let pair = 0; pair <= pairs; pair++) {
     for (const [i, side] of [us, them].entries()) {
+      // Threads of the other side may still spin, waiting for more.
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
       const rate = (tokens / (await side.work(kind, tokens))) * 1000;
       if (pair > 0) rates[i].push(rate);
     }

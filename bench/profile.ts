@@ -26,17 +26,20 @@ import { WEIGHT_TYPES, type WeightType } from "../src/engine/weight-types.ts";
 import { begin } from "../src/engine/worker.ts";
 import { platform } from "../src/platform/node.ts";
 import { compiled, usableBuilds } from "./lib/built.ts";
-import { numbers, options } from "./lib/options.ts";
+import { LOADABLE, numbers, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 
-const chosen = options({
-  model: "weights/stories-7m.q8_0.gguf",
-  weights: "file",
-  build: (await usableBuilds()).some((build) => build.startsWith("relaxed")) ? "relaxed" : "plain",
-  tokens: "1,64",
-  passes: "50",
-  json: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    model: "weights/stories-7m.q8_0.gguf",
+    weights: "file",
+    build: (await usableBuilds()).some((build) => build.startsWith("relaxed")) ? "relaxed" : "plain",
+    tokens: "1,64",
+    passes: "50",
+    json: undefined as string | undefined,
+  },
+  { weights: LOADABLE, build: ["plain", "relaxed"] },
+);
 
 // The model is loaded as always, except that its worker is this thread: so the program and the memory are at hand.
 let lead: Extract<Start, { kind: "lead" }> | undefined;

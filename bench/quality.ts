@@ -4,19 +4,22 @@
 import type { WeightType } from "../src/engine/weight-types.ts";
 import { builtPackage } from "./lib/built.ts";
 import { documents } from "./lib/documents.ts";
-import { options } from "./lib/options.ts";
+import { LOADABLE, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 
-const chosen = options({
-  model: "weights/stories-7m.q8_0.gguf",
-  /** What the model's matrices become; "file": as they are in the file. */
-  weights: "q8_0",
-  /** Another file of the same model, such as the one it was made from; without it the model itself. */
-  reference: undefined as string | undefined,
-  "reference-weights": "f32",
-  text: "bench/stories.txt",
-  json: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    model: "weights/stories-7m.q8_0.gguf",
+    /** What the model's matrices become; "file": as they are in the file. */
+    weights: "q8_0",
+    /** Another file of the same model, such as the one it was made from; without it the model itself. */
+    reference: undefined as string | undefined,
+    "reference-weights": "f32",
+    text: "bench/stories.txt",
+    json: undefined as string | undefined,
+  },
+  { weights: LOADABLE, "reference-weights": LOADABLE },
+);
 /** The token before and after a document. */
 const END = 0;
 /** Tokens whose logits are held at a time. */

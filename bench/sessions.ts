@@ -8,26 +8,29 @@ import type { WeightType } from "../src/engine/weight-types.ts";
 import type { GenerateOptions, Model } from "../src/index.ts";
 import { builtPackage } from "./lib/built.ts";
 import { median } from "./lib/measure.ts";
-import { numbers, options } from "./lib/options.ts";
+import { LOADABLE, numbers, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 
-const chosen = options({
-  model: "weights/stories-7m.q8_0.gguf",
-  /** "file": as they are in the file. */
-  weights: "file",
-  threads: "1,2",
-  /** How many generations at once. */
-  sessions: "1,4,8,16",
-  /** Tokens of each. */
-  tokens: "48",
-  /** Tokens of the conversation so far, and of the turn that follows. */
-  history: "512",
-  turn: "16",
-  runs: "5",
-  /** "batches", "turns", "cache", "states": which tables. */
-  only: "batches,turns,cache,states",
-  json: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    model: "weights/stories-7m.q8_0.gguf",
+    /** "file": as they are in the file. */
+    weights: "file",
+    threads: "1,2",
+    /** How many generations at once. */
+    sessions: "1,4,8,16",
+    /** Tokens of each. */
+    tokens: "48",
+    /** Tokens of the conversation so far, and of the turn that follows. */
+    history: "512",
+    turn: "16",
+    runs: "5",
+    /** "batches", "turns", "cache", "states": which tables. */
+    only: "batches,turns,cache,states",
+    json: undefined as string | undefined,
+  },
+  { weights: LOADABLE, only: ["batches", "turns", "cache", "states"] },
+);
 const [maxTokens, history, turn, runs] = [chosen.tokens, chosen.history, chosen.turn, chosen.runs].map(Number);
 const counts = numbers(chosen.sessions);
 const { load } = await builtPackage();

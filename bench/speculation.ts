@@ -11,18 +11,21 @@ import { median } from "./lib/measure.ts";
 import { numbers, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 
-const chosen = options({
-  model: "weights/stories-7m.q8_0.gguf",
-  /** Another model of the same vocabulary; without it, nothing is drafted. */
-  draft: "",
-  threads: "1",
-  guesses: "1,2,4,8,16",
-  tokens: "96",
-  runs: "5",
-  /** "cpu": by the time that the process computed, for busy machines; with one thread, whose waiting costs nothing. */
-  clock: "wall",
-  json: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    model: "weights/stories-7m.q8_0.gguf",
+    /** Another model of the same vocabulary; without it, nothing is drafted. */
+    draft: "",
+    threads: "1",
+    guesses: "1,2,4,8,16",
+    tokens: "96",
+    runs: "5",
+    /** "cpu": by the time that the process computed, for busy machines; with one thread, whose waiting costs nothing. */
+    clock: "wall",
+    json: undefined as string | undefined,
+  },
+  { clock: ["wall", "cpu"] },
+);
 const [threads, maxTokens, runs] = [chosen.threads, chosen.tokens, chosen.runs].map(Number);
 const { load } = await builtPackage();
 const model = await load(chosen.model, { threads });

@@ -7,14 +7,14 @@ import { SIZES, type SizeName } from "../src/lab/synthetic.ts";
 import { writeSynthetic } from "../src/lab/synthetic-file.ts";
 import { CONVERT_TYPES } from "../src/model/to-gguf.ts";
 import { compiled } from "./lib/built.ts";
-import { options } from "./lib/options.ts";
+import { options, refuse } from "./lib/options.ts";
 
-const chosen = options({ size: "0.1B", type: "q8_0", output: "", seed: "1" });
-const type = CONVERT_TYPES.find((one) => one === chosen.type);
-if (!Object.hasOwn(SIZES, chosen.size) || !type) {
-  console.error(`--size is one of ${Object.keys(SIZES).join(", ")}, --type one of ${CONVERT_TYPES.join(", ")}`);
-  process.exit(2);
-}
+const chosen = options(
+  { size: "0.1B", type: "q8_0", output: "", seed: "1" },
+  { size: Object.keys(SIZES), type: CONVERT_TYPES },
+);
+const type = CONVERT_TYPES.find((one) => one === chosen.type) ?? refuse("--type takes one type");
+if (!Object.hasOwn(SIZES, chosen.size)) refuse("--size takes one size");
 const path = chosen.output || `build/bench/${chosen.size}.${type}.gguf`;
 await mkdir(dirname(path), { recursive: true });
 await writeSynthetic(path, chosen.size, SIZES[chosen.size as SizeName], type, {

@@ -11,12 +11,15 @@ import { measure } from "./lib/measure.ts";
 import { list, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 
-const chosen = options({
-  tokenizers: "world,pile",
-  /** Kilobytes of each kind of text. */
-  size: "256",
-  json: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    tokenizers: "world,pile",
+    /** Kilobytes of each kind of text. */
+    size: "256",
+    json: undefined as string | undefined,
+  },
+  { tokenizers: ["world", "pile"] },
+);
 const size = Number(chosen.size) * 1000;
 
 /** The text over and over, cut to `size`. */

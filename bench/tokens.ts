@@ -9,24 +9,27 @@ import { builtPackage, usableBuilds } from "./lib/built.ts";
 import { Limits, limitsModule } from "./lib/limits.ts";
 import { median } from "./lib/measure.ts";
 import { fill } from "./lib/numbers.ts";
-import { list, numbers, options } from "./lib/options.ts";
+import { LOADABLE, list, numbers, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 
-const chosen = options({
-  model: "weights/stories-7m.q8_0.gguf",
-  /** "file": as they are in the file. */
-  weights: "file",
-  threads: "0,1,2",
-  builds: (await usableBuilds()).filter((build) => !build.endsWith("threads")).join(),
-  prompt: "512",
-  tokens: "128",
-  runs: "7",
-  /** "yes": also what share decoding is of reading the same bytes once per token, in the same process. */
-  limit: "no",
-  json: undefined as string | undefined,
-  /** One combination, for the process that measures it. */
-  only: undefined as string | undefined,
-});
+const chosen = options(
+  {
+    model: "weights/stories-7m.q8_0.gguf",
+    /** "file": as they are in the file. */
+    weights: "file",
+    threads: "0,1,2",
+    builds: (await usableBuilds()).filter((build) => !build.endsWith("threads")).join(),
+    prompt: "512",
+    tokens: "128",
+    runs: "7",
+    /** "yes": also what share decoding is of reading the same bytes once per token, in the same process. */
+    limit: "no",
+    json: undefined as string | undefined,
+    /** One combination, for the process that measures it. */
+    only: undefined as string | undefined,
+  },
+  { weights: LOADABLE, builds: ["plain", "relaxed"], limit: ["yes", "no"] },
+);
 
 interface Combination {
   weights: string;
