@@ -136,7 +136,10 @@ async function run(given: Given): Promise<void> {
       const file = synthetic(kind, shape, nameOf(kind));
       const model = await loadInMemory(file, { threads, weights, positions, signal });
       try {
-        setting ??= { ...shape, weights, threads: model.threads, build: model.build, machine: machine() };
+        if (!setting) {
+          setting = { ...shape, weights, threads: model.threads, build: model.build, machine: machine() };
+          for (const report of earlier) compare(report, setting);
+        }
         for (const [j, phase] of phases.entries()) {
           const done = i * phases.length + j;
           const all = kinds.length * phases.length;
@@ -191,13 +194,19 @@ function fitted(curve: Curve): Curve {
   };
 }
 
+/** Refuses what was measured otherwise, before anything else is measured. */
+function compare(report: Report, setting: Setting): void {
+  const facts = ({ machine, ...rest }: Setting) => ({ ...rest, processor: machine?.cpu, runtime: machine?.runtime });
+  const [there, here] = [facts(report), facts(setting)];
+  for (const key of ["layers", "width", "vocab", "weights", "threads", "build", "processor", "runtime"] as const)
+    if (there[key] !== here[key])
+      throw new Error(`what --with gives was measured with ${key} ${there[key]}, this with ${here[key]}`);
+}
+
 /** One report of several runs; of what was measured twice the last counts. */
 function joined(setting: Setting, own: readonly Curve[], earlier: readonly Report[]): Report {
   const curves = new Map<string, Curve>();
   for (const report of earlier) {
-    for (const key of ["layers", "width", "vocab", "weights", "threads"] as const)
-      if (report[key] !== setting[key])
-        throw new Error(`what --with gives was measured with ${key} ${report[key]}, this with ${setting[key]}`);
     for (const curve of report.curves) curves.set(`${curve.model} ${curve.phase}`, fitted(curve));
   }
   for (const curve of own) curves.set(`${curve.model} ${curve.phase}`, curve);

@@ -63,6 +63,12 @@ test("a table, figures and a picture of all models; another run goes on from the
   const wider = await rwkv([...SMALL, "--width", "128", "--models", "7", "--with", json]);
   assert.is(wider.code, 1);
   assert.match(wider.stderr, /^rwkv: what --with gives was measured with width 64, this with 128\n$/);
+
+  const elsewhere = { ...report, machine: { ...report.machine, cpu: "Z80" } };
+  writeFileSync(`${folder}/elsewhere.json`, JSON.stringify(elsewhere));
+  const there = await rwkv([...SMALL, "--models", "7", "--with", `${folder}/elsewhere.json`]);
+  assert.is(there.code, 1);
+  assert.match(there.stderr, /^rwkv: what --with gives was measured with processor Z80, this with .+\n$/);
 });
 
 test("what there is no time for is left out, and said", async () => {
