@@ -30,7 +30,10 @@ export interface PlanOptions {
 /** Their names. */
 export const PLAN_NAMES: Names<PlanOptions> = { threads: 1, weights: 1, build: 1, kernels: 1, sessions: 1 };
 
-/** Tokens in one step when a prompt is read: enough to make each weight serve many tokens, few enough to stay in the cache. */
+/**
+ * Tokens in one step when a prompt is read: enough to make each weight serve many tokens, few enough to stay in the cache. Measured with 0.4 billion weights
+ * in q8_0, two threads, tokens per second: 344 with 16, 384 with 32, 405 with 64, 396 with 128, 404 with 256; the longer a step, the later an abort is heard.
+ */
 const ROWS = 64;
 
 /**
