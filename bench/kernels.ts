@@ -28,16 +28,17 @@ import { list, numbers, options, refuse } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 import { Team } from "./lib/team.ts";
 
+const usable = await usableBuilds();
 const chosen = options(
   {
     types: "f32,f16,bf16,q8_0,q7_0,q4_0",
     tokens: "1,2,8,64",
     sizes: "256,1024,2048,memory",
-    builds: (await usableBuilds()).join(),
+    builds: usable.join(),
     threads: "1,2",
     json: undefined as string | undefined,
   },
-  { types: TARGET_TYPES, builds: await usableBuilds() },
+  { types: TARGET_TYPES, builds: usable },
 );
 if (list(chosen.sizes).some((size) => !/^(memory|[1-9]\d{1,4})$/.test(size)))
   refuse("--sizes takes numbers up to 99999, and memory");

@@ -9,12 +9,13 @@ import { fill } from "./lib/numbers.ts";
 import { list, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 
+const usable = await usableBuilds();
 const chosen = options(
   {
-    builds: (await usableBuilds()).join(),
+    builds: usable.join(),
     json: undefined as string | undefined,
   },
-  { builds: await usableBuilds() },
+  { builds: usable },
 );
 
 const MEMORY = 1 << 26;

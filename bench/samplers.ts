@@ -10,14 +10,15 @@ import { measure } from "./lib/measure.ts";
 import { list, options } from "./lib/options.ts";
 import { Report } from "./lib/report.ts";
 
+const usable = await usableBuilds();
 const chosen = options(
   {
     vocab: "65536",
-    builds: (await usableBuilds()).at(-1)!,
+    builds: usable.at(-1)!,
     only: "",
     json: undefined as string | undefined,
   },
-  { builds: await usableBuilds() },
+  { builds: usable },
 );
 const VOCAB = Number(chosen.vocab);
 const MEMORY = 1 << 26;
